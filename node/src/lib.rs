@@ -1,1 +1,12 @@
-//! x
+//! Herald's node. `node/README.md` is the map; imports point down only, and `tests/layers.rs` enforces it.
+
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod protocol;
+pub mod service;
+pub mod storage;
+pub mod tasks;

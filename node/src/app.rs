@@ -1,0 +1,22 @@
+//! The application: what every use case may reach. Made once in `run`, shared by all tasks.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use herald_router::Router;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::settings::Settings;
+use crate::storage::{Directory, Shards};
+use crate::tasks::Tasks;
+
+pub struct App {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub tasks: Tasks,
+    pub settings: ArcSwap<Settings>,
+    pub directory: Directory,
+    pub shards: Shards,
+    pub router: Router,
+}

@@ -1,0 +1,24 @@
+//! Keys and tokens, without a database: who a token says its bearer is.
+
+use std::sync::Arc;
+
+use crate::domain::{LoginId, Timestamp, UserId};
+
+/// A checked token: who is calling.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub user: UserId,
+    pub login: LoginId,
+    /// `name` of the token: the username; none for users of other issuers.
+    pub username: Option<Arc<str>>,
+    pub display_name: Arc<str>,
+    pub roles: Vec<String>,
+    /// Of the access token (for a `ws_token`: of the access token that made it).
+    pub expires_at: Timestamp,
+}
+
+impl Caller {
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role == "admin")
+    }
+}

@@ -1,0 +1,220 @@
+//! The configuration: defaults < TOML file < environment < flags. Unknown keys are refused.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a node is told when it starts. Run-time settings are in `domain::settings`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of this node, unique in the cluster; empty: the host's name and the port.
+    pub node_id: String,
+    /// Where clients connect.
+    pub listen: String,
+    /// Where operators look: /metrics, /livez, /readyz, /health.
+    pub internal_listen: String,
+    /// What clients call this server, for `ws_url`; empty: the request's `Host`.
+    pub public_url: String,
+    /// Origins of browsers beside the request's own host; also for CORS. `*` allows all.
+    pub allowed_origins: Vec<String>,
+    /// Networks (address or CIDR) whose X-Forwarded-For counts.
+    pub trusted_proxies: Vec<String>,
+    /// Seconds from SIGTERM to the last closed socket.
+    pub drain_s: u64,
+    pub auth: Auth,
+    pub directory: Database,
+    /// Shard databases with the slots that they hold when they are new; empty: the directory's database holds all.
+    pub shards: Vec<ShardDatabase>,
+    pub redis: Redis,
+    pub limits: Limits,
+    pub log: Log,
+    /// Initial values of run-time settings, by their name; what an administrator changed later wins.
+    pub settings: toml::Table,
+    /// Only `herald dev` accepts it: a point at which the node kills itself. See `storage::shard::crash`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash_point: Option<String>,
+    /// Set by `herald dev` for its nodes.
+    pub is_development: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    pub issuer: String,
+    pub audience: String,
+    /// The key that signs: its `kid` in `keys`. Empty: the first.
+    pub signing_kid: String,
+    /// All keys that are good for checking, several for rotation.
+    pub keys: Vec<Key>,
+    pub access_token_s: u64,
+    pub refresh_token_s: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Key {
+    pub kid: String,
+    /// `HS256` or `EdDSA`.
+    pub algorithm: String,
+    /// HS256: the secret as UTF-8 text, at least 32 bytes.
+    pub secret: String,
+    pub secret_file: Option<PathBuf>,
+    /// EdDSA: PKCS#8 PEM; without it the key only checks.
+    pub private_key: String,
+    pub private_key_file: Option<PathBuf>,
+    /// EdDSA: SPKI PEM.
+    pub public_key: String,
+    pub public_key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://user:password@host:port/database`
+    pub url: String,
+    pub url_file: Option<PathBuf>,
+    pub pool_size: usize,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShardDatabase {
+    /// Label in metrics and logs.
+    pub name: String,
+    pub url: String,
+    pub url_file: Option<PathBuf>,
+    pub pool_size: usize,
+    /// Writer lanes of this node on this shard, one connection each.
+    pub lanes: usize,
+    /// `FIRST-LAST`, inclusive, of 0-1023: what this database holds when its slot table is empty.
+    pub slots: String,
+    /// A standby confirms every commit: then a new timeline loses nothing.
+    pub is_synchronous: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// `redis://host:port/db`; several addresses are the seeds of a Redis Cluster.
+    pub urls: Vec<String>,
+    pub url_file: Option<PathBuf>,
+    pub key_prefix: String,
+}
+
+/// Limits of one node, each with its unit.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open client sockets, all kinds.
+    pub connections_max: usize,
+    /// Open client sockets per address; loopback is not capped in development.
+    pub connections_per_address_max: usize,
+    /// New sessions that may be in their first queries at once.
+    pub admissions_max: usize,
+    /// Bytes that may wait for one session before it is closed with 4030.
+    pub outgoing_bytes_max: usize,
+    /// Sends of one connection that may wait for their commit.
+    pub sends_in_flight_max: usize,
+    /// Requests that may wait in one lane.
+    pub lane_queue_max: usize,
+    /// Password hashes computed at once.
+    pub password_hashes_max: usize,
+    /// Members of all groups whose member sets are kept in memory.
+    pub cached_members_max: usize,
+    /// Conversations whose gate is kept.
+    pub gates_max: usize,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: String,
+    /// As `tracing_subscriber::EnvFilter` reads it.
+    pub filter: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_id: String::new(),
+            listen: "0.0.0.0:8080".to_owned(),
+            internal_listen: "0.0.0.0:9080".to_owned(),
+            public_url: String::new(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            drain_s: 30,
+            auth: Auth::default(),
+            directory: Database::default(),
+            shards: Vec::new(),
+            redis: Redis::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            settings: toml::Table::new(),
+            crash_point: None,
+            is_development: false,
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            issuer: "herald".to_owned(),
+            audience: "herald".to_owned(),
+            signing_kid: String::new(),
+            keys: Vec::new(),
+            access_token_s: 900,
+            refresh_token_s: 30 * 24 * 3600,
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: String::new(), url_file: None, pool_size: 16 }
+    }
+}
+
+impl Default for ShardDatabase {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            url: String::new(),
+            url_file: None,
+            pool_size: 16,
+            lanes: 1,
+            slots: String::new(),
+            is_synchronous: false,
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { urls: vec!["redis://127.0.0.1:6379".to_owned()], url_file: None, key_prefix: "herald:".to_owned() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 200_000,
+            connections_per_address_max: 1_000,
+            admissions_max: 64,
+            outgoing_bytes_max: 1 << 20,
+            sends_in_flight_max: 256,
+            lane_queue_max: 8_192,
+            password_hashes_max: 2,
+            cached_members_max: 2_000_000,
+            gates_max: 1_000_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: "text".to_owned(), filter: "info".to_owned() }
+    }
+}

@@ -1,0 +1,5 @@
+//! Frames as types: what clients send and get, what nodes send each other, codes of errors and of closing. No I/O.
+
+pub mod codes;
+pub mod frame;
+pub mod server;

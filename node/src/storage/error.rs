@@ -1,0 +1,71 @@
+//! What a database may fail with, as far as anyone acts on it.
+
+use crate::domain::Refusal;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No connection within the wait, or it was lost: the outcome of a write is unknown.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// A statement or lock took too long, or the pool or a queue is full.
+    #[error("the database is overloaded")]
+    Overloaded(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// The database refused a statement, or answered what cannot be.
+    #[error("the database failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StorageError {
+    pub const fn refusal(&self) -> Refusal {
+        match self {
+            Self::Unavailable(_) => Refusal::Unavailable,
+            Self::Overloaded(_) => Refusal::Overloaded { retry_after_ms: 1_000 },
+            Self::Failed(_) => Refusal::Internal,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for StorageError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
+        let Some(code) = error.code() else {
+            return if error.is_closed() || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+            {
+                Self::Unavailable(Some(Box::new(error)))
+            } else {
+                Self::Failed(Box::new(error))
+            };
+        };
+        let is_overload = [
+            &SqlState::QUERY_CANCELED,
+            &SqlState::LOCK_NOT_AVAILABLE,
+            &SqlState::T_R_DEADLOCK_DETECTED,
+            &SqlState::TOO_MANY_CONNECTIONS,
+            &SqlState::DISK_FULL,
+            &SqlState::OUT_OF_MEMORY,
+        ]
+        .contains(&code);
+        let is_away = code.code().starts_with("57P") || code.code().starts_with("08") || code.code().starts_with("25P03");
+        if is_overload {
+            Self::Overloaded(Some(Box::new(error)))
+        } else if is_away {
+            Self::Unavailable(Some(Box::new(error)))
+        } else {
+            Self::Failed(Box::new(error))
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for StorageError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
+                Self::Overloaded(Some(Box::new(error)))
+            }
+            deadpool_postgres::PoolError::Backend(_) | deadpool_postgres::PoolError::Timeout(_) => {
+                Self::Unavailable(Some(Box::new(error)))
+            }
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The only SQL. `directory` is the database of users, `shard` those of conversations.
+
+pub mod directory;
+pub mod error;
+pub mod shard;
+pub mod types;
+
+pub use directory::Directory;
+pub use error::StorageError;
+pub use shard::{Shard, ShardId, Shards};
