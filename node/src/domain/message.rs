@@ -34,6 +34,12 @@ impl MessageType {
             Self::Custom => "custom",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Text, Self::Image, Self::Video, Self::Voice, Self::File, Self::Emoji, Self::Custom]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
 }
 
 /// Who is mentioned: `"all"` or a list of ids.

@@ -6,14 +6,13 @@ pub mod entry;
 pub mod ids;
 pub mod message;
 pub mod refusal;
+pub mod send;
 pub mod settings;
 pub mod text;
 pub mod timestamp;
 
 pub use conversation::{ConversationKind, ConversationRef, Role};
 pub use entry::{Body, Entry, EntryKind};
-pub use ids::{
-    BootId, ConversationId, JoinToken, LoginId, MessageId, NodeId, Seq, SessionId, Slot, UserId,
-};
+pub use ids::{BootId, ConversationId, JoinToken, LoginId, MessageId, NodeId, Seq, SessionId, Slot, UserId};
 pub use refusal::{FieldError, Refusal};
 pub use timestamp::Timestamp;
