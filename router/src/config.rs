@@ -43,24 +43,16 @@ impl RouterConfig {
 
     pub(crate) fn check(&self) -> Result<(), RouterError> {
         if self.urls.is_empty() {
-            return Err(RouterError::Config(
-                "at least one address of redis is needed",
-            ));
+            return Err(RouterError::Config("at least one address of redis is needed"));
         }
         if self.key_prefix.contains(['{', '}']) {
-            return Err(RouterError::Config(
-                "the key prefix may not have braces: they choose the slot in a cluster",
-            ));
+            return Err(RouterError::Config("the key prefix may not have braces: they choose the slot in a cluster"));
         }
         if self.renew_ms == 0 || self.lease_ms < 3 * self.renew_ms {
-            return Err(RouterError::Config(
-                "a lease must last for three renewals at least",
-            ));
+            return Err(RouterError::Config("a lease must last for three renewals at least"));
         }
         if self.command_timeout_ms == 0 || self.events_max == 0 || self.inbox_entries_max == 0 {
-            return Err(RouterError::Config(
-                "time-outs and bounds must be above zero",
-            ));
+            return Err(RouterError::Config("time-outs and bounds must be above zero"));
         }
         Ok(())
     }

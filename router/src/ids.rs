@@ -15,9 +15,7 @@ impl NodeId {
 
     /// Takes a name of 1 to 64 visible ASCII characters.
     pub fn parse(name: &str) -> Option<Self> {
-        let is_good = !name.is_empty()
-            && name.len() <= Self::BYTES_MAX
-            && name.bytes().all(|b| b.is_ascii_graphic());
+        let is_good = !name.is_empty() && name.len() <= Self::BYTES_MAX && name.bytes().all(|b| b.is_ascii_graphic());
         is_good.then(|| Self(Arc::from(name)))
     }
 

@@ -127,11 +127,7 @@ impl Router {
         todo!()
     }
     /// Removes a session's route if it is still this boot's. Answers what is left.
-    pub async fn unregister(
-        &self,
-        user: Uuid,
-        session: SessionId,
-    ) -> Result<Vec<Route>, RouterError> {
+    pub async fn unregister(&self, user: Uuid, session: SessionId) -> Result<Vec<Route>, RouterError> {
         todo!()
     }
     /// Removes many routes of this boot, pipelined: for leaving.
@@ -143,11 +139,7 @@ impl Router {
         todo!()
     }
     /// Compares sessions of this node with their routes, and puts back what is missing. For every 30 s, and after [`Event::RoutesGone`].
-    pub async fn restore(
-        &self,
-        sessions: &[(Uuid, SessionId, i64)],
-        limit: usize,
-    ) -> Result<Restored, RouterError> {
+    pub async fn restore(&self, sessions: &[(Uuid, SessionId, i64)], limit: usize) -> Result<Restored, RouterError> {
         todo!()
     }
     /// The users that had a session on this boot.
@@ -175,13 +167,7 @@ impl Router {
         todo!()
     }
     /// Takes up to `want` from a bucket that all nodes share, such as `send:<user>`.
-    pub async fn take(
-        &self,
-        bucket: &str,
-        rate_per_s: f64,
-        burst: f64,
-        want: u32,
-    ) -> Result<Take, RouterError> {
+    pub async fn take(&self, bucket: &str, rate_per_s: f64, burst: f64, want: u32) -> Result<Take, RouterError> {
         todo!()
     }
     /// `None` if someone else holds it.
@@ -189,12 +175,7 @@ impl Router {
         todo!()
     }
     /// Prolongs it and writes down how far the holder got. False: it is lost, and nothing was written.
-    pub async fn renew_lock(
-        &self,
-        lock: &Lock,
-        ttl: Duration,
-        value: &str,
-    ) -> Result<bool, RouterError> {
+    pub async fn renew_lock(&self, lock: &Lock, ttl: Duration, value: &str) -> Result<bool, RouterError> {
         todo!()
     }
     pub async fn unlock(&self, lock: Lock) -> Result<(), RouterError> {

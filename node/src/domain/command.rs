@@ -33,13 +33,31 @@ pub enum Position {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// `over_rate`: only a repeat is answered, else refused with this retry time.
-    Send { message: NewMessage, over_rate_ms: Option<u64> },
-    Recall { message: Seq },
-    Edit { message: Seq, content: String },
-    React { message: Seq, emoji: String, add: bool },
-    Read { position: Position },
+    Send {
+        message: NewMessage,
+        over_rate_ms: Option<u64>,
+    },
+    Recall {
+        message: Seq,
+    },
+    Edit {
+        message: Seq,
+        content: String,
+    },
+    React {
+        message: Seq,
+        emoji: String,
+        add: bool,
+    },
+    Read {
+        position: Position,
+    },
     /// Everything up to here is received (`ack`); without an answer that anyone waits for.
-    Settings { is_pinned: Option<bool>, muted_until: Option<Option<Timestamp>>, read_receipts: Option<Option<bool>> },
+    Settings {
+        is_pinned: Option<bool>,
+        muted_until: Option<Option<Timestamp>>,
+        read_receipts: Option<Option<bool>>,
+    },
     Pair(PairCommand),
     Group(GroupCommand),
 }
@@ -51,22 +69,41 @@ pub enum PairCommand {
     Block,
     Unblock,
     /// Friendship of both; decided elsewhere (friend requests), kept here.
-    SetFriends { is_friends: bool },
+    SetFriends {
+        is_friends: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub enum GroupCommand {
     /// Makes the row and seq 1. Repeated (same id): answers the first again. The owner is the actor, with the first of `members`.
-    Create { title: String, avatar_url: Option<String>, max_members: i32, members: Vec<Joining>, not_after: Timestamp },
+    Create {
+        title: String,
+        avatar_url: Option<String>,
+        max_members: i32,
+        members: Vec<Joining>,
+        not_after: Timestamp,
+    },
     /// Users who are members already are left out; refuses with `group_full`. `not_after`: refused by the shard's clock when later
     /// than 5 s after the pending rows were written.
-    Add { members: Vec<Joining>, not_after: Timestamp },
-    Remove { users: Vec<UserId> },
+    Add {
+        members: Vec<Joining>,
+        not_after: Timestamp,
+    },
+    Remove {
+        users: Vec<UserId>,
+    },
     Leave,
     Dissolve,
     Update(Updated),
-    SetRole { user: UserId, role: Role },
-    Mute { user: UserId, muted_until: Option<Timestamp> },
+    SetRole {
+        user: UserId,
+        role: Role,
+    },
+    Mute {
+        user: UserId,
+        muted_until: Option<Timestamp>,
+    },
 }
 
 /// What came of a command that was not refused.

@@ -38,8 +38,14 @@ impl ConversationKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConversationRef {
     /// `low` < `high`.
-    Direct { id: ConversationId, low: UserId, high: UserId },
-    Group { id: ConversationId },
+    Direct {
+        id: ConversationId,
+        low: UserId,
+        high: UserId,
+    },
+    Group {
+        id: ConversationId,
+    },
 }
 
 impl ConversationRef {

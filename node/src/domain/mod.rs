@@ -2,12 +2,14 @@
 
 pub mod command;
 pub mod conversation;
+pub mod cursor;
 pub mod entry;
 pub mod ids;
 pub mod message;
 pub mod refusal;
 pub mod send;
 pub mod settings;
+pub mod sync;
 pub mod text;
 pub mod timestamp;
 

@@ -109,15 +109,11 @@ pub const fn problem_of(refusal: &Refusal) -> Problem {
         Refusal::MethodNotAllowed => final_problem(405, "method_not_allowed", "this path has no such method"),
         Refusal::UsernameTaken => final_problem(409, "username_taken", "this username is taken"),
         Refusal::EmailTaken => final_problem(409, "email_taken", "this email address is taken"),
-        Refusal::TempIdReused => {
-            final_problem(409, "temp_id_reused", "this temp_id was used for something else")
-        }
+        Refusal::TempIdReused => final_problem(409, "temp_id_reused", "this temp_id was used for something else"),
         Refusal::RecallWindowPassed => final_problem(409, "recall_window_passed", "too late to recall"),
         Refusal::EditWindowPassed => final_problem(409, "edit_window_passed", "too late to edit"),
         Refusal::NotEditable => final_problem(409, "not_editable", "this cannot be changed"),
-        Refusal::OwnerMustTransfer => {
-            final_problem(409, "owner_must_transfer", "hand the group over before you leave")
-        }
+        Refusal::OwnerMustTransfer => final_problem(409, "owner_must_transfer", "hand the group over before you leave"),
         Refusal::GroupFull => final_problem(409, "group_full", "the group is full"),
         Refusal::AlreadyFriends => final_problem(409, "already_friends", "you are friends already"),
         Refusal::TooLarge => final_problem(413, "too_large", "too large"),

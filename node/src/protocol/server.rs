@@ -8,8 +8,7 @@ use super::codes::problem_of;
 use super::frame::Frame;
 use crate::domain::message::{ForwardedFrom, Mentions, MessageType};
 use crate::domain::{
-    Body, ConversationId, ConversationRef, Entry, FieldError, MessageId, Refusal, Seq, Timestamp,
-    UserId,
+    Body, ConversationId, ConversationRef, Entry, FieldError, MessageId, Refusal, Seq, Timestamp, UserId,
 };
 
 /// Envelope of every frame. `id` is the client's, on the direct answer to its frame.
@@ -96,8 +95,14 @@ pub fn error(id: Option<&str>, temp_id: Option<&str>, refusal: &Refusal) -> Fram
         Refusal::RateLimited { retry_after_ms } | Refusal::Overloaded { retry_after_ms } => Some(*retry_after_ms),
         _ => None,
     };
-    let data =
-        Data { code: problem.code, message: problem.title, retryable: problem.retryable, temp_id, retry_after_ms, errors };
+    let data = Data {
+        code: problem.code,
+        message: problem.title,
+        retryable: problem.retryable,
+        temp_id,
+        retry_after_ms,
+        errors,
+    };
     frame("error", None, id, data)
 }
 

@@ -29,7 +29,8 @@ impl From<tokio_postgres::Error> for StorageError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(code) = error.code() else {
-            return if error.is_closed() || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+            return if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
             {
                 Self::Unavailable(Some(Box::new(error)))
             } else {
@@ -45,7 +46,8 @@ impl From<tokio_postgres::Error> for StorageError {
             &SqlState::OUT_OF_MEMORY,
         ]
         .contains(&code);
-        let is_away = code.code().starts_with("57P") || code.code().starts_with("08") || code.code().starts_with("25P03");
+        let is_away =
+            code.code().starts_with("57P") || code.code().starts_with("08") || code.code().starts_with("25P03");
         if is_overload {
             Self::Overloaded(Some(Box::new(error)))
         } else if is_away {

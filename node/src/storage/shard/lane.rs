@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::ShardId;
 use crate::domain::command::{Actor, Command, ConversationCommit, Outcome};
 use crate::domain::{ConversationRef, Refusal, SessionId};
-use super::ShardId;
 
 /// Told exactly once what came of a request, after its commit and after the bus has taken it (or is known to be down).
 pub type Reply = Box<dyn FnOnce(Result<Outcome, Refusal>) + Send>;
@@ -29,7 +29,10 @@ pub struct Origin {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("conversation", &self.conversation).field("actor", &self.actor.id).finish_non_exhaustive()
+        f.debug_struct("Request")
+            .field("conversation", &self.conversation)
+            .field("actor", &self.actor.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,6 +57,9 @@ pub struct Answer {
 
 impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commit").field("shard", &self.shard).field("conversations", &self.conversations.len()).finish_non_exhaustive()
+        f.debug_struct("Commit")
+            .field("shard", &self.shard)
+            .field("conversations", &self.conversations.len())
+            .finish_non_exhaustive()
     }
 }
