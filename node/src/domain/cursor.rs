@@ -175,7 +175,9 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     }
     let mut inner = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x36));
-    parts.iter().for_each(|part| inner.update(part));
+    for part in parts {
+        inner.update(part);
+    }
     let mut outer = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c));
     outer.update(inner.finalize());
     outer.finalize().into()
