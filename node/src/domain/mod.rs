@@ -6,6 +6,7 @@ pub mod cursor;
 pub mod entry;
 pub mod ids;
 pub mod message;
+pub mod profile;
 pub mod refusal;
 pub mod send;
 pub mod settings;
