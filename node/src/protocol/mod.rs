@@ -2,6 +2,7 @@
 
 pub mod codes;
 pub mod field;
+pub mod delivery;
 pub mod frame;
 pub mod send;
 pub mod server;
