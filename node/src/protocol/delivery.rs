@@ -44,13 +44,29 @@ pub struct EntryItem {
 pub enum Item {
     Entry(Box<EntryItem>),
     /// A frame for all sessions of these users, but one.
-    Signal { users: Vec<UserId>, frame: Frame, except: Option<SessionId> },
+    Signal {
+        users: Vec<UserId>,
+        frame: Frame,
+        except: Option<SessionId>,
+    },
     /// The session is to be closed.
-    Close { user: UserId, session: SessionId, code: CloseCode },
+    Close {
+        user: UserId,
+        session: SessionId,
+        code: CloseCode,
+    },
     /// A user's unread count is `last_ordinal - read_ordinal`, each the greatest seen.
-    Unread { user: UserId, conversation: ConversationId, last_ordinal: i64, read_ordinal: i64 },
+    Unread {
+        user: UserId,
+        conversation: ConversationId,
+        last_ordinal: i64,
+        read_ordinal: i64,
+    },
     /// All sessions of these users may have missed something of the conversation.
-    Resync { users: Vec<UserId>, conversation: ConversationId },
+    Resync {
+        users: Vec<UserId>,
+        conversation: ConversationId,
+    },
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! Frames as types: what clients send and get, what nodes send each other, codes of errors and of closing. No I/O.
 
 pub mod codes;
-pub mod field;
 pub mod delivery;
+pub mod field;
 pub mod frame;
 pub mod send;
 pub mod server;

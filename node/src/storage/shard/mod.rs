@@ -1,6 +1,7 @@
 //! Shard databases: conversations, members, logs. Writes go through `lane`, reads are one file each.
 
 pub mod lane;
+pub mod rows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
