@@ -1,8 +1,14 @@
 //! The configuration: defaults < TOML file < environment < flags. Unknown keys are refused.
 
+mod load;
+mod prepare;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Sources, check_flag, environment, postgres_preload, search_path};
+pub use prepare::SlotRange;
 
 /// Everything a node is told when it starts. Run-time settings are in `domain::settings`.
 #[derive(Clone, Debug, Deserialize, Serialize)]

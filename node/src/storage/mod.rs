@@ -2,6 +2,8 @@
 
 pub mod directory;
 pub mod error;
+pub mod migrate;
+pub mod provision;
 pub mod shard;
 pub mod types;
 

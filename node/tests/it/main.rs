@@ -1,0 +1,14 @@
+//! All integration tests in one binary: one link, one PostgreSQL and one Redis for the whole run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    reason = "tests"
+)]
+#![allow(dead_code, reason = "the support serves all areas")]
+
+mod migrations;
+mod support;

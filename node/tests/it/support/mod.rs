@@ -1,0 +1,29 @@
+//! What the tests stand on: real PostgreSQL and Redis, nodes with real sockets, clients, and waiting with a deadline.
+
+pub mod databases;
+pub mod services;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub use databases::Databases;
+
+/// How long anything may take before a test gives up, unless it says otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Waits until `condition` holds.
+pub async fn eventually<F, Fut>(what: &str, mut condition: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    eventually_within(DEADLINE, what, async || condition().await).await;
+}
+
+pub async fn eventually_within(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
