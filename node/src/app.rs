@@ -8,6 +8,8 @@ use herald_router::Router;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
+use crate::hub::Hub;
+use crate::service::check_rate::Rates;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
 
@@ -19,4 +21,6 @@ pub struct App {
     pub directory: Directory,
     pub shards: Shards,
     pub router: Router,
+    pub hub: Hub,
+    pub rates: Rates,
 }

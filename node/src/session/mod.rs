@@ -1,0 +1,6 @@
+//! One connected client: handshake, reader, writer, dispatch. The only user of fastwebsockets.
+
+pub mod handle;
+pub mod received;
+
+pub use handle::{Closed, SessionHandle};
