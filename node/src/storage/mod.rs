@@ -3,10 +3,12 @@
 pub mod directory;
 pub mod error;
 pub mod migrate;
+pub mod pool;
 pub mod provision;
 pub mod shard;
 pub mod types;
 
 pub use directory::Directory;
 pub use error::StorageError;
+pub use pool::{Client, Database};
 pub use shard::{Shard, ShardId, Shards};

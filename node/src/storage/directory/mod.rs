@@ -1,25 +1,24 @@
 //! The directory database: users, logins, lists by user, the feed of changes.
 
-pub mod listing;
-pub mod pairs;
-pub mod profiles;
-
-use deadpool_postgres::Pool;
-
-use super::StorageError;
+use super::{Client, Database, StorageError};
 
 #[derive(Clone, Debug)]
 pub struct Directory {
-    pub(super) pool: Pool,
+    pub(super) database: Database,
 }
 
 impl Directory {
-    pub const fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub const fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// A connection; waits a bounded time.
-    pub(super) async fn client(&self) -> Result<deadpool_postgres::Object, StorageError> {
-        Ok(self.pool.get().await?)
+    pub(super) async fn client(&self) -> Result<Client, StorageError> {
+        self.database.client().await
+    }
+
+    /// For `/health` and metrics.
+    pub const fn database(&self) -> &Database {
+        &self.database
     }
 }

@@ -1,11 +1,18 @@
 //! The writer lane: one connection, one task, the only writer of entries. See `README.md` of the node for its invariants.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::ShardId;
+use tokio::sync::mpsc;
+
+use super::crash::CrashPoint;
+use super::open::Providers;
+use super::{Shard, ShardId};
 use crate::domain::command::{Actor, Command, ConversationCommit, Outcome};
 use crate::domain::{ConversationRef, Refusal, SessionId};
+use crate::storage::StorageError;
+use crate::tasks::Tasks;
 
 /// Told exactly once what came of a request, after its commit and after the bus has taken it (or is known to be down).
 pub type Reply = Box<dyn FnOnce(Result<Outcome, Refusal>) + Send>;
@@ -62,4 +69,45 @@ impl fmt::Debug for Commit {
             .field("conversations", &self.conversations.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A request in a lane's queue.
+#[derive(Debug)]
+pub struct Queued {
+    pub request: Request,
+    pub(super) queued_at: Instant,
+    /// It was sent to another shard before: the map of slots is not read for it again.
+    pub(super) is_redirected: bool,
+}
+
+impl Queued {
+    pub(super) fn new(request: Request) -> Self {
+        Self { request, queued_at: Instant::now(), is_redirected: false }
+    }
+}
+
+/// What a lane works with.
+pub(super) struct LaneContext {
+    pub shard: Arc<Shard>,
+    pub providers: Providers,
+    pub crash: CrashPoint,
+    /// Requests whose slot this shard does not hold.
+    pub misdirected: mpsc::Sender<Queued>,
+    pub commits: mpsc::Sender<Commit>,
+    pub tasks: Tasks,
+}
+
+/// The lane's task.
+pub(super) fn run(
+    context: LaneContext,
+    url: &str,
+    mut queue: mpsc::Receiver<Queued>,
+) -> Result<impl Future<Output = ()> + Send + 'static, StorageError> {
+    let config = crate::storage::pool::parse_url(url)?;
+    Ok(async move {
+        let _ = (context, config);
+        while let Some(queued) = queue.recv().await {
+            (queued.request.reply)(Err(Refusal::Unavailable));
+        }
+    })
 }

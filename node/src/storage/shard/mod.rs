@@ -1,19 +1,26 @@
 //! Shard databases: conversations, members, logs. Writes go through `lane`, reads are one file each.
 
+pub mod crash;
 pub mod lane;
+mod memory;
+pub mod open;
 pub mod rows;
+mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use deadpool_postgres::Pool;
 use tokio::sync::mpsc;
 
-use super::StorageError;
+use super::types::Xid8;
+use super::{Client, Database, StorageError};
 use crate::domain::command::Outcome;
 use crate::domain::{ConversationId, Refusal, Slot};
-use lane::{Reply, Request};
+use crash::CrashPoint;
+use lane::{Queued, Reply, Request};
+use memory::XminMemory;
 
 /// Index of a shard database in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,46 +33,66 @@ pub struct Shard {
     /// Label in metrics and logs.
     pub name: String,
     /// For reads; lanes have connections of their own.
-    pub(super) pool: Pool,
-    pub(super) lanes: Vec<mpsc::Sender<Request>>,
+    pub(super) database: Database,
+    pub(super) lanes: Vec<mpsc::Sender<Queued>>,
     /// The epoch as last read; 0 before the first reading.
     pub(super) epoch: AtomicI64,
+    xmins: XminMemory,
+    /// A standby confirms every commit: a new timeline loses nothing and is no new epoch.
+    is_synchronous: bool,
 }
 
 impl Shard {
     /// A connection; waits a bounded time.
-    pub(super) async fn client(&self) -> Result<deadpool_postgres::Object, StorageError> {
-        Ok(self.pool.get().await?)
+    pub(super) async fn client(&self) -> Result<Client, StorageError> {
+        self.database.client().await
+    }
+
+    /// For `/health` and metrics.
+    pub const fn database(&self) -> &Database {
+        &self.database
     }
 
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::Acquire)
     }
+
+    /// A number below that of every transaction that was still to commit at `moment` (within the last two minutes): entries with
+    /// `tx` not below it are all that came since. `None`: the memory does not reach back so far.
+    pub fn cursor_before(&self, moment: Instant) -> Option<Xid8> {
+        self.xmins.before(moment)
+    }
 }
 
 /// All shards, and which holds which slot as last read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shards {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     all: Vec<Arc<Shard>>,
     /// By slot, 1024 of them.
-    map: ArcSwap<Vec<ShardId>>,
+    map: ArcSwap<Vec<Option<ShardId>>>,
+    crash: CrashPoint,
 }
 
 impl Shards {
-    pub fn new(all: Vec<Arc<Shard>>, map: Vec<ShardId>) -> Self {
-        Self { all, map: ArcSwap::from_pointee(map) }
+    fn new(all: Vec<Arc<Shard>>, map: Vec<Option<ShardId>>, crash: CrashPoint) -> Self {
+        Self { inner: Arc::new(Inner { all, map: ArcSwap::from_pointee(map), crash }) }
     }
 
     pub fn all(&self) -> &[Arc<Shard>] {
-        &self.all
+        &self.inner.all
     }
 
     pub fn id_of(&self, slot: Slot) -> Option<ShardId> {
-        self.map.load().get(usize::from(slot.0)).copied()
+        self.inner.map.load().get(usize::from(slot.0)).copied().flatten()
     }
 
     pub fn get(&self, id: ShardId) -> Option<&Arc<Shard>> {
-        self.all.get(usize::from(id.0))
+        self.inner.all.get(usize::from(id.0))
     }
 
     /// The shard that holds a conversation; `unavailable` while nobody is known to hold its slot.
@@ -73,23 +100,37 @@ impl Shards {
         self.id_of(conversation.slot()).and_then(|id| self.get(id)).ok_or(StorageError::Unavailable(None))
     }
 
+    /// Where tests in development make a node kill itself.
+    pub fn crash_point(&self) -> &CrashPoint {
+        &self.inner.crash
+    }
+
+    fn set_map(&self, map: Vec<Option<ShardId>>) {
+        self.inner.map.store(Arc::new(map));
+    }
+
     /// Queues a request at its conversation's lane. When the lane's queue is full the reply is called with `overloaded`.
     pub fn submit(&self, request: Request) {
+        self.queue(Queued::new(request));
+    }
+
+    fn queue(&self, queued: Queued) {
         let refuse = |reply: Reply, refusal| reply(Err(refusal));
-        let Ok(shard) = self.of(request.conversation.id()) else {
-            return refuse(request.reply, Refusal::Unavailable);
+        let conversation = queued.request.conversation.id();
+        let Ok(shard) = self.of(conversation) else {
+            return refuse(queued.request.reply, Refusal::Unavailable);
         };
         let lanes = shard.lanes.len().max(1);
-        let hash = usize::try_from(request.conversation.id().high_bits() >> 16).unwrap_or(0);
+        let hash = usize::try_from(conversation.high_bits() >> 16).unwrap_or(0);
         let Some(lane) = shard.lanes.get(hash % lanes) else {
-            return refuse(request.reply, Refusal::Unavailable);
+            return refuse(queued.request.reply, Refusal::Unavailable);
         };
-        if let Err(error) = lane.try_send(request) {
-            let (refusal, request) = match error {
-                mpsc::error::TrySendError::Full(request) => (Refusal::Overloaded { retry_after_ms: 1_000 }, request),
-                mpsc::error::TrySendError::Closed(request) => (Refusal::Unavailable, request),
+        if let Err(error) = lane.try_send(queued) {
+            let (refusal, queued) = match error {
+                mpsc::error::TrySendError::Full(queued) => (Refusal::Overloaded { retry_after_ms: 1_000 }, queued),
+                mpsc::error::TrySendError::Closed(queued) => (Refusal::Unavailable, queued),
             };
-            refuse(request.reply, refusal);
+            refuse(queued.request.reply, refusal);
         }
     }
 
