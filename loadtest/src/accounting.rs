@@ -50,21 +50,14 @@ impl CpuUse {
 /// The named processes and this one.
 pub fn with_generator(processes: &[ProcessName]) -> Vec<ProcessName> {
     let mut all = processes.to_vec();
-    all.push(ProcessName {
-        name: "generator".into(),
-        pid: std::process::id(),
-        role: Role::Generator,
-    });
+    all.push(ProcessName { name: "generator".into(), pid: std::process::id(), role: Role::Generator });
     all
 }
 
 /// Reads all processes now. One that is gone counts as nothing.
 pub fn take_account(processes: &[ProcessName]) -> Account {
     let stats = read_all_stats();
-    let by_name = processes
-        .iter()
-        .map(|process| (process.clone(), usage_of_tree(process.pid, &stats)))
-        .collect();
+    let by_name = processes.iter().map(|process| (process.clone(), usage_of_tree(process.pid, &stats))).collect();
     Account { by_name }
 }
 
@@ -103,12 +96,7 @@ fn usage_of_tree(root: u32, stats: &HashMap<u32, Stat>) -> Usage {
             usage.system_ticks += stat.system_ticks;
             usage.resident_kib += resident_kib(pid);
         }
-        open.extend(
-            stats
-                .iter()
-                .filter(|(_, stat)| stat.parent == pid)
-                .map(|(child, _)| *child),
-        );
+        open.extend(stats.iter().filter(|(_, stat)| stat.parent == pid).map(|(child, _)| *child));
     }
     usage
 }
@@ -188,23 +176,14 @@ pub fn take_kernel_memory() -> KernelMemory {
     let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let page_kib = crate::numbers::count(rustix::param::page_size()) / 1024;
-    KernelMemory {
-        tcp_buffers_kib: tcp_buffer_pages(&sockstat) * page_kib,
-        slab_kib: value_in_kib(&meminfo, "Slab:"),
-    }
+    KernelMemory { tcp_buffers_kib: tcp_buffer_pages(&sockstat) * page_kib, slab_kib: value_in_kib(&meminfo, "Slab:") }
 }
 
 fn tcp_buffer_pages(sockstat: &str) -> u64 {
-    let mut words = sockstat
-        .lines()
-        .find_map(|line| line.strip_prefix("TCP:"))
-        .unwrap_or_default()
-        .split_ascii_whitespace();
+    let mut words =
+        sockstat.lines().find_map(|line| line.strip_prefix("TCP:")).unwrap_or_default().split_ascii_whitespace();
     words.find(|&word| word == "mem");
-    words
-        .next()
-        .and_then(|pages| pages.parse().ok())
-        .unwrap_or(0)
+    words.next().and_then(|pages| pages.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -214,24 +193,13 @@ mod tests {
     #[test]
     fn stat_is_read_past_any_name() {
         let text = "42 (a) b (c)) S 7 42 42 0 -1 4194304 100 0 0 0 11 22 3 4 20 0 1 0 5 6 7";
-        assert_eq!(
-            parse_stat(text),
-            Some(Stat {
-                parent: 7,
-                user_ticks: 14,
-                system_ticks: 26
-            })
-        );
+        assert_eq!(parse_stat(text), Some(Stat { parent: 7, user_ticks: 14, system_ticks: 26 }));
         assert_eq!(parse_stat("nothing"), None);
     }
 
     #[test]
     fn a_tree_is_summed_over_all_its_children() {
-        let stat = |parent, user_ticks| Stat {
-            parent,
-            user_ticks,
-            system_ticks: 1,
-        };
+        let stat = |parent, user_ticks| Stat { parent, user_ticks, system_ticks: 1 };
         let stats = HashMap::from([
             (u32::MAX - 1, stat(1, 10)),
             (u32::MAX - 2, stat(u32::MAX - 1, 20)),
@@ -251,9 +219,7 @@ mod tests {
     #[test]
     fn kernel_memory_is_read_from_its_lines() {
         assert_eq!(
-            tcp_buffer_pages(
-                "sockets: used 10\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 323\nUDP: inuse 0 mem 9\n"
-            ),
+            tcp_buffer_pages("sockets: used 10\nTCP: inuse 1 orphan 0 tw 0 alloc 1 mem 323\nUDP: inuse 0 mem 9\n"),
             323
         );
         assert_eq!(value_in_kib("MemTotal: 1 kB\nSlab:   77 kB\n", "Slab:"), 77);

@@ -208,11 +208,8 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-        let cli =
-            Cli::try_parse_from(["x", "direct", "--rate", "max", "--cluster", ".herald"]).unwrap();
-        let Scenario::Direct(args) = cli.scenario else {
-            panic!("direct")
-        };
+        let cli = Cli::try_parse_from(["x", "direct", "--rate", "max", "--cluster", ".herald"]).unwrap();
+        let Scenario::Direct(args) = cli.scenario else { panic!("direct") };
         assert_eq!(args.sending.rate, Rate::Max);
         assert!(Cli::try_parse_from(["x", "direct", "--rate", "-1"]).is_err());
         assert!(Cli::try_parse_from(["x", "direct", "--rate", "nan"]).is_err());

@@ -13,9 +13,7 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Self {
-        Self {
-            epoch: Instant::now(),
-        }
+        Self { epoch: Instant::now() }
     }
 
     pub fn now_ns(self) -> u64 {
@@ -38,9 +36,7 @@ pub struct Dice {
 
 impl Dice {
     pub fn seeded(seed: u64) -> Self {
-        Self {
-            state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
-        }
+        Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 }
     }
 
     pub fn next(&mut self) -> u64 {

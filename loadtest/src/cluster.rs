@@ -64,13 +64,7 @@ pub struct Cluster {
 pub fn find_cluster(args: &TargetArgs) -> Result<Cluster, String> {
     let mut cluster = match &args.cluster {
         Some(directory) => read_cluster_file(directory)?,
-        None => Cluster {
-            nodes: Vec::new(),
-            processes: Vec::new(),
-            jwt_secret: None,
-            redis_url: None,
-            data_dir: None,
-        },
+        None => Cluster { nodes: Vec::new(), processes: Vec::new(), jwt_secret: None, redis_url: None, data_dir: None },
     };
     for url in &args.url {
         cluster.nodes.push(NodeAddress::parse(url)?);
@@ -96,8 +90,7 @@ pub fn find_cluster(args: &TargetArgs) -> Result<Cluster, String> {
 fn read_cluster_file(directory: &Path) -> Result<Cluster, String> {
     let path = directory.join("cluster.json");
     let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let file: ClusterFile =
-        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let file: ClusterFile = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut processes = Vec::new();
     let mut nodes = Vec::new();
     for node in file.nodes {
@@ -105,19 +98,9 @@ fn read_cluster_file(directory: &Path) -> Result<Cluster, String> {
         add_process(&mut processes, &node.id, node.pid, Role::Node);
     }
     add_process(&mut processes, "redis", file.redis.pid, Role::Server);
-    add_process(
-        &mut processes,
-        "postgres",
-        file.postgres.directory.pid,
-        Role::Server,
-    );
+    add_process(&mut processes, "postgres", file.postgres.directory.pid, Role::Server);
     for (number, shard) in (1..).zip(&file.postgres.shards) {
-        add_process(
-            &mut processes,
-            &format!("postgres-shard-{number}"),
-            shard.pid,
-            Role::Server,
-        );
+        add_process(&mut processes, &format!("postgres-shard-{number}"), shard.pid, Role::Server);
     }
     Ok(Cluster {
         nodes,
@@ -133,27 +116,17 @@ fn add_process(processes: &mut Vec<ProcessName>, name: &str, pid: Option<u32>, r
     if let Some(pid) = pid
         && processes.iter().all(|known| known.pid != pid)
     {
-        processes.push(ProcessName {
-            name: name.to_owned(),
-            pid,
-            role,
-        });
+        processes.push(ProcessName { name: name.to_owned(), pid, role });
     }
 }
 
 /// `name=pid`; a name that begins with `node` counts as a node.
 fn parse_process(text: &str) -> Result<ProcessName, String> {
-    let (name, pid) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text}: expected NAME=PID"))?;
+    let (name, pid) = text.split_once('=').ok_or_else(|| format!("{text}: expected NAME=PID"))?;
     Ok(ProcessName {
         name: name.to_owned(),
         pid: pid.parse().map_err(|error| format!("{text}: {error}"))?,
-        role: if name.starts_with("node") {
-            Role::Node
-        } else {
-            Role::Server
-        },
+        role: if name.starts_with("node") { Role::Node } else { Role::Server },
     })
 }
 
@@ -163,8 +136,7 @@ mod tests {
 
     #[test]
     fn a_cluster_file_is_read_and_a_shared_server_is_counted_once() {
-        let directory =
-            std::env::temp_dir().join(format!("herald-loadtest-{}", uuid::Uuid::new_v4()));
+        let directory = std::env::temp_dir().join(format!("herald-loadtest-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).unwrap();
         std::fs::write(
             directory.join("cluster.json"),
@@ -177,20 +149,10 @@ mod tests {
         .unwrap();
         let cluster = read_cluster_file(&directory).unwrap();
         std::fs::remove_dir_all(&directory).unwrap();
-        let processes: Vec<_> = cluster
-            .processes
-            .iter()
-            .map(|one| (one.name.as_str(), one.pid))
-            .collect();
+        let processes: Vec<_> = cluster.processes.iter().map(|one| (one.name.as_str(), one.pid)).collect();
         assert_eq!(
             processes,
-            [
-                ("node-1", 11),
-                ("node-2", 12),
-                ("redis", 13),
-                ("postgres", 14),
-                ("postgres-shard-2", 15)
-            ]
+            [("node-1", 11), ("node-2", 12), ("redis", 13), ("postgres", 14), ("postgres-shard-2", 15)]
         );
         assert_eq!(cluster.nodes.len(), 2);
         assert_eq!(cluster.redis_url.as_deref(), Some("redis://127.0.0.1:6379"));

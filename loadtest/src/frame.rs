@@ -18,11 +18,7 @@ pub const PONG: u8 = 0xA;
 /// What the bytes at hand begin with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    Frame {
-        opcode: u8,
-        payload: &'a [u8],
-        used: usize,
-    },
+    Frame { opcode: u8, payload: &'a [u8], used: usize },
     Incomplete,
     Broken(&'static str),
 }
@@ -97,11 +93,7 @@ pub fn read_server_frame(bytes: &[u8]) -> Step<'_> {
         return Step::Broken("a length beyond memory");
     };
     match bytes.get(head..end) {
-        Some(payload) => Step::Frame {
-            opcode,
-            payload,
-            used: end,
-        },
+        Some(payload) => Step::Frame { opcode, payload, used: end },
         None => Step::Incomplete,
     }
 }
@@ -116,24 +108,14 @@ mod tests {
         assert_eq!(frame[0] & 0x80, 0x80, "FIN");
         assert_eq!(frame[1] & 0x80, 0x80, "masked");
         let (head, length) = match frame[1] & 0x7F {
-            127 => (
-                10,
-                usize::try_from(u64::from_be_bytes(frame[2..10].try_into().unwrap())).unwrap(),
-            ),
-            126 => (
-                4,
-                usize::from(u16::from_be_bytes(frame[2..4].try_into().unwrap())),
-            ),
+            127 => (10, usize::try_from(u64::from_be_bytes(frame[2..10].try_into().unwrap())).unwrap()),
+            126 => (4, usize::from(u16::from_be_bytes(frame[2..4].try_into().unwrap()))),
             short => (2, usize::from(short)),
         };
         let key = &frame[head..head + 4];
         let masked = &frame[head + 4..];
         assert_eq!(masked.len(), length);
-        let plain = masked
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, key)| byte ^ key)
-            .collect();
+        let plain = masked.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         (frame[0] & 0x0F, plain)
     }
 
@@ -155,9 +137,7 @@ mod tests {
     #[test]
     fn a_masked_frame_is_read_back_by_a_server_at_every_length_class() {
         for length in [0, 1, 3, 7, 8, 9, 125, 126, 127, 300, 65_535, 65_536, 70_001] {
-            let payload: Vec<u8> = (0..length)
-                .map(|n| u8::try_from(n % 251).unwrap())
-                .collect();
+            let payload: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let mut out = Vec::new();
             write_masked(TEXT, &payload, &mut out);
             assert_eq!(unmask_as_a_server(&out), (TEXT, payload), "length {length}");
@@ -177,11 +157,7 @@ mod tests {
             let frame = server_frame(TEXT, &vec![b'x'; length]);
             for cut in [0, 1, 2, 3, 5, 9, frame.len() - 1] {
                 if cut < frame.len() {
-                    assert_eq!(
-                        read_server_frame(&frame[..cut]),
-                        Step::Incomplete,
-                        "{length} cut at {cut}"
-                    );
+                    assert_eq!(read_server_frame(&frame[..cut]), Step::Incomplete, "{length} cut at {cut}");
                 }
             }
         }
@@ -191,20 +167,11 @@ mod tests {
     fn what_no_server_may_send_is_named() {
         assert_eq!(read_server_frame(&[0x01, 0x00]), Step::Broken("a fragment"));
         assert_eq!(read_server_frame(&[0x80, 0x00]), Step::Broken("a fragment"));
-        assert_eq!(
-            read_server_frame(&[0xC1, 0x00]),
-            Step::Broken("reserved bits are set")
-        );
-        assert_eq!(
-            read_server_frame(&[0x81, 0x80]),
-            Step::Broken("a masked server frame")
-        );
+        assert_eq!(read_server_frame(&[0xC1, 0x00]), Step::Broken("reserved bits are set"));
+        assert_eq!(read_server_frame(&[0x81, 0x80]), Step::Broken("a masked server frame"));
         let mut endless = vec![0x81, 127];
         endless.extend_from_slice(&u64::MAX.to_be_bytes());
-        assert_eq!(
-            read_server_frame(&endless),
-            Step::Broken("a length beyond memory")
-        );
+        assert_eq!(read_server_frame(&endless), Step::Broken("a length beyond memory"));
     }
 
     proptest! {

@@ -12,8 +12,8 @@ pub struct Latency {
 
 impl Latency {
     pub fn new() -> Result<Self, String> {
-        let histogram = Histogram::new_with_bounds(1_000, LONGEST_NS, 3)
-            .map_err(|error| format!("histogram: {error}"))?;
+        let histogram =
+            Histogram::new_with_bounds(1_000, LONGEST_NS, 3).map_err(|error| format!("histogram: {error}"))?;
         Ok(Self { histogram })
     }
 

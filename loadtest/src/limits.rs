@@ -34,31 +34,20 @@ pub struct Limits {
 
 pub fn probe(cluster: &Cluster) -> Limits {
     let cores = std::thread::available_parallelism().map_or(1, |cores| count(cores.get()));
-    let postgres = cluster
-        .processes
-        .iter()
-        .find(|process| process.name.starts_with("postgres"));
+    let postgres = cluster.processes.iter().find(|process| process.name.starts_with("postgres"));
     Limits {
         cores,
         disk: cluster.data_dir.as_deref().and_then(name_disk),
-        fsync: cluster
-            .data_dir
-            .as_deref()
-            .and_then(|directory| warn(probe_fsync(directory))),
+        fsync: cluster.data_dir.as_deref().and_then(|directory| warn(probe_fsync(directory))),
         fsync_slowed: postgres.and_then(|process| find_preload(process.pid)),
         loopback_writes_per_s: warn(probe_loopback()).unwrap_or(0.0),
-        redis_xadd_per_s: cluster
-            .redis_url
-            .as_deref()
-            .and_then(|url| warn(probe_xadd(url))),
+        redis_xadd_per_s: cluster.redis_url.as_deref().and_then(|url| warn(probe_xadd(url))),
     }
 }
 
 /// A probe that fails does not end the run; it says why it has no number.
 fn warn<T>(result: Result<T, String>) -> Option<T> {
-    result
-        .inspect_err(|error| eprintln!("a probe failed: {error}"))
-        .ok()
+    result.inspect_err(|error| eprintln!("a probe failed: {error}")).ok()
 }
 
 fn name_disk(directory: &Path) -> Option<String> {
@@ -131,16 +120,12 @@ fn probe_loopback() -> Result<f64, String> {
 /// Pipelined `XADD`s into a stream of its own, which is deleted after.
 fn probe_xadd(url: &str) -> Result<f64, String> {
     let text = |error: std::io::Error| format!("redis: {error}");
-    let rest = url
-        .strip_prefix("redis://")
-        .ok_or("redis: only redis:// is spoken here")?;
+    let rest = url.strip_prefix("redis://").ok_or("redis: only redis:// is spoken here")?;
     let (credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
     let host = place.split('/').next().unwrap_or_default();
     let mut stream = TcpStream::connect(host).map_err(text)?;
     stream.set_nodelay(true).map_err(text)?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .map_err(text)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(text)?;
     if let Some((user, password)) = credentials.split_once(':') {
         let login = if user.is_empty() {
             command(&[b"AUTH", password.as_bytes()])
@@ -151,17 +136,7 @@ fn probe_xadd(url: &str) -> Result<f64, String> {
     }
     let key = format!("herald-loadtest-probe:{}", std::process::id());
     let body = [b'x'; FRAME_BYTES];
-    let batch = command(&[
-        b"XADD",
-        key.as_bytes(),
-        b"MAXLEN",
-        b"~",
-        b"1000",
-        b"*",
-        b"f",
-        &body,
-    ])
-    .repeat(XADD_PIPELINE);
+    let batch = command(&[b"XADD", key.as_bytes(), b"MAXLEN", b"~", b"1000", b"*", b"f", &body]).repeat(XADD_PIPELINE);
     let begun = Instant::now();
     for _ in 0..XADDS / XADD_PIPELINE {
         // Each id is a bulk string: a line with its length and a line with itself.
@@ -209,10 +184,7 @@ mod tests {
 
     #[test]
     fn a_command_is_written_as_redis_reads_it() {
-        assert_eq!(
-            command(&[b"DEL", b"key"]),
-            b"*2\r\n$3\r\nDEL\r\n$3\r\nkey\r\n"
-        );
+        assert_eq!(command(&[b"DEL", b"key"]), b"*2\r\n$3\r\nDEL\r\n$3\r\nkey\r\n");
     }
 
     #[test]

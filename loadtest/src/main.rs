@@ -65,10 +65,7 @@ fn run(cli: &Cli) -> Result<Option<Report>, String> {
 /// A mark that no other run has.
 fn new_run_id() -> RunId {
     let mut run = [b'0'; 8];
-    stamp::write_hex(
-        u64::from(uuid::Uuid::new_v4().as_fields().0),
-        Some(&mut run),
-    );
+    stamp::write_hex(u64::from(uuid::Uuid::new_v4().as_fields().0), Some(&mut run));
     run
 }
 
@@ -80,20 +77,11 @@ fn raise_file_limit(wanted: usize) {
         return;
     }
     let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-    let raised = Rlimit {
-        current: Some(wanted),
-        maximum,
-    };
+    let raised = Rlimit { current: Some(wanted), maximum };
     if setrlimit(Resource::Nofile, raised).is_err() {
-        let most = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
+        let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
         // Without it the run fails at the first connection too many, and says so.
         let _ = setrlimit(Resource::Nofile, most);
-        eprintln!(
-            "the limit of open files is {:?}, {wanted} are wanted",
-            limit.maximum
-        );
+        eprintln!("the limit of open files is {:?}, {wanted} are wanted", limit.maximum);
     }
 }

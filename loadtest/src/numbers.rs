@@ -1,11 +1,7 @@
 //! The few conversions between whole and floating numbers, in one place because they may lose precision.
 
 /// As a floating number; exact up to 2^53, far beyond any count or nanosecond measured here.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "counts and durations stay below 2^53"
-)]
+#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "counts and durations stay below 2^53")]
 pub fn float(n: u64) -> f64 {
     n as f64
 }

@@ -47,24 +47,13 @@ pub fn run_and_report(
 ) -> Result<Report, String> {
     let clients: usize = plan.conversations.iter().map(|one| one.members.len()).sum();
     crate::raise_file_limit(clients + 1_000);
-    let opening = opening_of(
-        cli,
-        cluster,
-        cli.target.open_parallel,
-        plan.sending.reconnect,
-    );
-    let outcome = run(
-        plan,
-        cli.target.threads,
-        &opening,
-        &with_generator(&cluster.processes),
-    )?;
+    let opening = opening_of(cli, cluster, cli.target.open_parallel, plan.sending.reconnect);
+    let outcome = run(plan, cli.target.threads, &opening, &with_generator(&cluster.processes))?;
     let (asked_per_s, window) = match plan.sending.rate {
         Rate::PerSecond(rate) => (Some(rate), None),
         Rate::Max => (None, Some(plan.sending.window)),
     };
-    let is_right =
-        outcome.verdict.is_right() && (plan.sending.reconnect || outcome.lost_connections == 0);
+    let is_right = outcome.verdict.is_right() && (plan.sending.reconnect || outcome.lost_connections == 0);
     Ok(Report::Messaging(Box::new(MessagingReport {
         kind,
         shape,
@@ -72,14 +61,8 @@ pub fn run_and_report(
         asked_per_s,
         window,
         limits,
-        cpu_us_per_message: ratio(
-            server_seconds(&outcome.cpu) * 1e6,
-            float(outcome.acked_in_window),
-        ),
-        deliveries_per_node_core_s: ratio(
-            float(outcome.delivered_in_window),
-            node_seconds(&outcome.cpu),
-        ),
+        cpu_us_per_message: ratio(server_seconds(&outcome.cpu) * 1e6, float(outcome.acked_in_window)),
+        deliveries_per_node_core_s: ratio(float(outcome.delivered_in_window), node_seconds(&outcome.cpu)),
         is_right,
         outcome,
     })))
@@ -87,18 +70,12 @@ pub fn run_and_report(
 
 /// CPU seconds of all nodes.
 pub fn node_seconds(cpu: &[CpuUse]) -> f64 {
-    cpu.iter()
-        .filter(|one| one.role == Some(Role::Node))
-        .map(CpuUse::total_s)
-        .sum()
+    cpu.iter().filter(|one| one.role == Some(Role::Node)).map(CpuUse::total_s).sum()
 }
 
 /// CPU seconds of all processes but the generator.
 fn server_seconds(cpu: &[CpuUse]) -> f64 {
-    cpu.iter()
-        .filter(|one| one.role != Some(Role::Generator))
-        .map(CpuUse::total_s)
-        .sum()
+    cpu.iter().filter(|one| one.role != Some(Role::Generator)).map(CpuUse::total_s).sum()
 }
 
 impl Report {
@@ -125,21 +102,12 @@ fn print_messaging(report: &MessagingReport) {
     let outcome = &report.outcome;
     let asked = match (report.asked_per_s, report.window) {
         (Some(rate), _) => format!("open model, {rate} messages/s"),
-        (None, window) => format!(
-            "closed model, {} in flight for each sender",
-            window.unwrap_or(1)
-        ),
+        (None, window) => format!("closed model, {} in flight for each sender", window.unwrap_or(1)),
     };
-    println!(
-        "{}: {}, {} node(s), {asked}, {} s",
-        report.kind, report.shape, report.nodes, outcome.seconds
-    );
+    println!("{}: {}, {} node(s), {asked}, {} s", report.kind, report.shape, report.nodes, outcome.seconds);
     print_limits(&report.limits);
     println!("  acknowledged {:>12.0}/s", outcome.acked_per_s);
-    println!(
-        "  delivered    {:>12.0}/s   drained in {:.2} s",
-        outcome.delivered_per_s, outcome.drain_s
-    );
+    println!("  delivered    {:>12.0}/s   drained in {:.2} s", outcome.delivered_per_s, outcome.drain_s);
     print_latency_head();
     print_latency("ack", &outcome.ack);
     print_latency("delivery", &outcome.delivery);
@@ -170,14 +138,7 @@ fn print_messaging(report: &MessagingReport) {
     for example in &verdict.examples {
         println!("    {example}");
     }
-    println!(
-        "  {}",
-        if report.is_right {
-            "all right"
-        } else {
-            "NOT RIGHT"
-        }
-    );
+    println!("  {}", if report.is_right { "all right" } else { "NOT RIGHT" });
 }
 
 fn print_idle(report: &IdleReport) {
@@ -193,10 +154,7 @@ fn print_idle(report: &IdleReport) {
     println!("  holding:");
     print_cpu(&report.cpu_holding, "us/connection");
     for one in &report.memory {
-        println!(
-            "  {:<18} {:>10} KiB -> {:>10} KiB",
-            one.process, one.before_kib, one.after_kib
-        );
+        println!("  {:<18} {:>10} KiB -> {:>10} KiB", one.process, one.before_kib, one.after_kib);
     }
     println!(
         "  kernel: TCP buffers {} -> {} KiB, slab {} -> {} KiB (both ends)",
@@ -212,22 +170,13 @@ fn print_idle(report: &IdleReport) {
     for (reason, count) in &report.downs {
         println!("  down: {reason}: {count}");
     }
-    println!(
-        "  not opened {} lost while held {}",
-        report.not_opened, report.lost_while_held
-    );
+    println!("  not opened {} lost while held {}", report.not_opened, report.lost_while_held);
 }
 
 fn print_connect(report: &ConnectReport) {
-    println!(
-        "connect: {} connects, {} at once, {:.2} s",
-        report.connects, report.parallel, report.seconds
-    );
+    println!("connect: {} connects, {} at once, {:.2} s", report.connects, report.parallel, report.seconds);
     print_limits(&report.limits);
-    println!(
-        "  {:.0} connects/s; {:.0} a node core second",
-        report.connects_per_s, report.connects_per_node_core_s
-    );
+    println!("  {:.0} connects/s; {:.0} a node core second", report.connects_per_s, report.connects_per_node_core_s);
     print_latency_head();
     print_latency("connect + auth", &report.latency);
     print_cpu(&report.cpu, "us/connect");
@@ -246,10 +195,7 @@ fn print_limits(limits: &Limits) {
         println!("  redis: {rate:.0} pipelined XADD/s");
     }
     if let (Some(disk), Some(fsync)) = (&limits.disk, &limits.fsync) {
-        println!(
-            "  disk: {disk}, fsync p50 {:.3} ms p99 {:.3} ms",
-            fsync.p50_ms, fsync.p99_ms
-        );
+        println!("  disk: {disk}, fsync p50 {:.3} ms p99 {:.3} ms", fsync.p50_ms, fsync.p99_ms);
     }
     if let Some(slowed) = &limits.fsync_slowed {
         println!("  postgres runs with {slowed}");
@@ -257,10 +203,7 @@ fn print_limits(limits: &Limits) {
 }
 
 fn print_latency_head() {
-    println!(
-        "  {:<16} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "ms", "p50", "p90", "p99", "p99.9", "max"
-    );
+    println!("  {:<16} {:>9} {:>9} {:>9} {:>9} {:>9}", "ms", "p50", "p90", "p99", "p99.9", "max");
 }
 
 fn print_latency(name: &str, latency: &LatencySummary) {
@@ -271,10 +214,7 @@ fn print_latency(name: &str, latency: &LatencySummary) {
 }
 
 fn print_cpu(cpu: &[CpuUse], unit: &str) {
-    println!(
-        "  {:<18} {:>8} {:>8} {:>8} {unit:>14}",
-        "cpu", "user s", "system s", "cores"
-    );
+    println!("  {:<18} {:>8} {:>8} {:>8} {unit:>14}", "cpu", "user s", "system s", "cores");
     for one in cpu {
         println!(
             "  {:<18} {:>8.2} {:>8.2} {:>8.3} {:>14.2}",

@@ -27,12 +27,7 @@ impl Rest {
     }
 
     /// POSTs a JSON body below `/api/v1`. A kept-alive connection that the server has closed meanwhile is replaced once.
-    pub fn post(
-        &mut self,
-        path: &str,
-        token: Option<&str>,
-        body: &Value,
-    ) -> Result<Response, String> {
+    pub fn post(&mut self, path: &str, token: Option<&str>, body: &Value) -> Result<Response, String> {
         let is_kept = self.stream.is_some();
         match self.call(path, token, body) {
             Err(_) if is_kept => {
@@ -50,18 +45,13 @@ impl Rest {
             None => connect(&self.node)?,
         };
         let body = body.to_string();
-        let authorization = token.map_or_else(String::new, |token| {
-            format!("Authorization: Bearer {token}\r\n")
-        });
+        let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
             "POST /api/v1{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{authorization}\r\n{body}",
             self.node.host,
             body.len()
         );
-        stream
-            .get_mut()
-            .write_all(request.as_bytes())
-            .map_err(|error| error.to_string())?;
+        stream.get_mut().write_all(request.as_bytes()).map_err(|error| error.to_string())?;
         let (response, is_kept) = read_response(&mut stream)?;
         if is_kept {
             self.stream = Some(stream);
@@ -71,14 +61,9 @@ impl Rest {
 }
 
 fn connect(node: &NodeAddress) -> Result<BufReader<TcpStream>, String> {
-    let stream =
-        TcpStream::connect(node.address).map_err(|error| format!("{}: {error}", node.address))?;
-    stream
-        .set_read_timeout(Some(CALL_TIMEOUT))
-        .map_err(|error| error.to_string())?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(node.address).map_err(|error| format!("{}: {error}", node.address))?;
+    stream.set_read_timeout(Some(CALL_TIMEOUT)).map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
     Ok(BufReader::new(stream))
 }
 
@@ -106,21 +91,14 @@ fn read_response(stream: &mut impl std::io::BufRead) -> Result<(Response, bool),
             _ => {}
         }
     }
-    let bytes = if is_chunked {
-        read_chunks(stream)?
-    } else {
-        read_exactly(stream, length.unwrap_or(0))?
-    };
+    let bytes = if is_chunked { read_chunks(stream)? } else { read_exactly(stream, length.unwrap_or(0))? };
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     Ok((Response { status, body }, is_kept))
 }
 
 fn read_line(stream: &mut impl std::io::BufRead) -> Result<String, String> {
     let mut line = String::new();
-    let length = stream
-        .take(64 * 1024)
-        .read_line(&mut line)
-        .map_err(|error| error.to_string())?;
+    let length = stream.take(64 * 1024).read_line(&mut line).map_err(|error| error.to_string())?;
     if length == 0 {
         return Err("the connection was closed".into());
     }
@@ -132,16 +110,9 @@ fn read_chunks(stream: &mut impl std::io::BufRead) -> Result<Vec<u8>, String> {
     loop {
         let line = read_line(stream)?;
         let digits = line.split(';').next().unwrap_or_default().trim();
-        let length = usize::from_str_radix(digits, 16)
-            .map_err(|error| format!("chunk {digits}: {error}"))?;
+        let length = usize::from_str_radix(digits, 16).map_err(|error| format!("chunk {digits}: {error}"))?;
         body.extend(read_exactly(stream, length)?);
-        read_line(stream).or_else(|error| {
-            if length == 0 {
-                Ok(String::new())
-            } else {
-                Err(error)
-            }
-        })?;
+        read_line(stream).or_else(|error| if length == 0 { Ok(String::new()) } else { Err(error) })?;
         if length == 0 {
             return Ok(body);
         }
@@ -153,9 +124,7 @@ fn read_exactly(stream: &mut impl std::io::BufRead, length: usize) -> Result<Vec
         return Err(format!("a body of {length} bytes"));
     }
     let mut bytes = vec![0; length];
-    stream
-        .read_exact(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    stream.read_exact(&mut bytes).map_err(|error| error.to_string())?;
     Ok(bytes)
 }
 
@@ -167,15 +136,9 @@ mod tests {
     fn answers_with_a_length_and_in_chunks_are_read_one_after_the_other() {
         let mut bytes: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 8\r\n\r\n{\"a\": 1}HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nConnection: close\r\n\r\n4\r\n{\"b\"\r\n4;x=y\r\n: 2}\r\n0\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
         let (first, is_kept) = read_response(&mut bytes).unwrap();
-        assert_eq!(
-            (first.status, first.body["a"].as_u64(), is_kept),
-            (201, Some(1), true)
-        );
+        assert_eq!((first.status, first.body["a"].as_u64(), is_kept), (201, Some(1), true));
         let (second, is_kept) = read_response(&mut bytes).unwrap();
-        assert_eq!(
-            (second.status, second.body["b"].as_u64(), is_kept),
-            (200, Some(2), false)
-        );
+        assert_eq!((second.status, second.body["b"].as_u64(), is_kept), (200, Some(2), false));
         let (third, _) = read_response(&mut bytes).unwrap();
         assert_eq!((third.status, third.body), (204, Value::Null));
         assert!(read_response(&mut bytes).is_err());

@@ -101,9 +101,8 @@ fn raw_value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         b'"' => string(bytes),
         b'{' | b'[' => nested(bytes),
         _ => {
-            let end = bytes.iter().position(|byte| {
-                matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
-            })?;
+            let end =
+                bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))?;
             bytes.split_at_checked(end)
         }
     }
@@ -145,10 +144,7 @@ fn nested(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn skip_space(bytes: &[u8]) -> &[u8] {
-    let blank = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
-        .count();
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
     bytes.get(blank..).unwrap_or_default()
 }
 
@@ -174,32 +170,22 @@ mod tests {
     fn the_order_of_fields_and_space_between_them_do_not_matter() {
         let frame = b" { \"data\" : { \"seq\" : 3 , \"temp_id\":\"t\" } , \"id\":\"9\", \"action\" : \"message_sent\" ,\n\"type\" : \"chat\" } ";
         let fields = scan(frame).unwrap();
-        assert_eq!(
-            (fields.kind, fields.action, fields.temp_id),
-            (&b"chat"[..], &b"message_sent"[..], &b"t"[..])
-        );
+        assert_eq!((fields.kind, fields.action, fields.temp_id), (&b"chat"[..], &b"message_sent"[..], &b"t"[..]));
         assert_eq!(fields.seq(), Some(3));
     }
 
     #[test]
     fn an_error_and_an_auth_answer_are_understood() {
         let error = scan(br#"{"type":"error","data":{"code":"rate_limited","message":"slow \\","retryable":true,"temp_id":"t","retry_after_ms":120}}"#).unwrap();
-        assert_eq!(
-            (error.kind, error.code, error.retryable),
-            (&b"error"[..], &b"rate_limited"[..], &b"true"[..])
-        );
+        assert_eq!((error.kind, error.code, error.retryable), (&b"error"[..], &b"rate_limited"[..], &b"true"[..]));
         assert_eq!(number(error.retry_after_ms), Some(120));
-        let auth =
-            scan(br#"{"type":"auth","status":"success","data":{"user_id":"u","status":"no"}}"#)
-                .unwrap();
+        let auth = scan(br#"{"type":"auth","status":"success","data":{"user_id":"u","status":"no"}}"#).unwrap();
         assert_eq!((auth.kind, auth.status), (&b"auth"[..], &b"success"[..]));
     }
 
     #[test]
     fn content_that_looks_like_a_frame_fools_nobody() {
-        let fields =
-            scan(br#"{"type":"chat","data":{"content":"\"seq\":99,\"type\":\"x\"}","seq":1}}"#)
-                .unwrap();
+        let fields = scan(br#"{"type":"chat","data":{"content":"\"seq\":99,\"type\":\"x\"}","seq":1}}"#).unwrap();
         assert_eq!(fields.seq(), Some(1));
         assert_eq!(fields.kind, b"chat");
     }

@@ -61,11 +61,7 @@ pub fn write_hex(value: u64, place: Option<&mut [u8]>) {
     let mut left = value;
     for byte in place.into_iter().flatten().rev() {
         let digit = left.to_le_bytes()[0] & 0xF;
-        *byte = if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' + digit - 10
-        };
+        *byte = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
         left >>= 4;
     }
 }

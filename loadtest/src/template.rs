@@ -25,12 +25,7 @@ pub struct Template {
 
 impl Template {
     /// The frame of one sender; `content_length` below the stamp's length or above the contract's limit is moved there.
-    pub fn build(
-        run: RunId,
-        sender: u32,
-        destination: &Destination,
-        content_length: usize,
-    ) -> Self {
+    pub fn build(run: RunId, sender: u32, destination: &Destination, content_length: usize) -> Self {
         let length = content_length.clamp(STAMP_LENGTH, CONTENT_LENGTH_MAX);
         let (field, id) = match destination {
             Destination::User(id) => ("receiver_id", id),
@@ -39,36 +34,21 @@ impl Template {
         let mut payload = br#"{"type":"chat","action":"send","data":{"temp_id":""#.to_vec();
         let temp_id_at = payload.len();
         payload.extend_from_slice(&[b'0'; TEMP_ID_LENGTH]);
-        payload.extend_from_slice(
-            format!(r#"","{field}":"{id}","message_type":"text","content":""#).as_bytes(),
-        );
+        payload.extend_from_slice(format!(r#"","{field}":"{id}","message_type":"text","content":""#).as_bytes());
         let content_at = payload.len();
         payload.resize(content_at + length, b'x');
         payload.extend_from_slice(br#""}}"#);
         if let Some(place) = payload.get_mut(temp_id_at..temp_id_at + 8) {
             place.copy_from_slice(&run);
         }
-        Self {
-            run,
-            sender,
-            payload,
-            temp_id_at,
-            content_at,
-        }
+        Self { run, sender, payload, temp_id_at, content_at }
     }
 
     /// Appends the masked frame of message `number`. Sent again, it is the same byte for byte.
     pub fn write(&mut self, number: u32, intended_ns: u64, out: &mut Vec<u8>) {
         let number_at = self.temp_id_at + 8;
-        write_hex(
-            u64::from(number),
-            self.payload.get_mut(number_at..number_at + 8),
-        );
-        let stamp = Stamp {
-            sender: self.sender,
-            number,
-            intended_ns,
-        };
+        write_hex(u64::from(number), self.payload.get_mut(number_at..number_at + 8));
+        let stamp = Stamp { sender: self.sender, number, intended_ns };
         if let Some(content) = self.payload.get_mut(self.content_at..) {
             write_stamp(self.run, stamp, content);
         }
@@ -107,29 +87,16 @@ mod tests {
         let data = &json["data"];
         assert_eq!(data["group_id"], "g-1");
         assert_eq!(data["message_type"], "text");
-        assert_eq!(
-            number_of_temp_id(run, data["temp_id"].as_str().unwrap().as_bytes()),
-            Some(5)
-        );
+        assert_eq!(number_of_temp_id(run, data["temp_id"].as_str().unwrap().as_bytes()), Some(5));
         let content = data["content"].as_str().unwrap();
         assert_eq!(content.len(), 120);
-        assert_eq!(
-            read_stamp(run, content.as_bytes()),
-            Some(Stamp {
-                sender: 3,
-                number: 5,
-                intended_ns: 77
-            })
-        );
+        assert_eq!(read_stamp(run, content.as_bytes()), Some(Stamp { sender: 3, number: 5, intended_ns: 77 }));
     }
 
     #[test]
     fn a_temp_id_of_another_run_is_not_ours() {
         assert_eq!(number_of_temp_id(*b"cafe0123", b"cafe012400000001"), None);
-        assert_eq!(
-            number_of_temp_id(*b"cafe0123", b"cafe012300000001"),
-            Some(1)
-        );
+        assert_eq!(number_of_temp_id(*b"cafe0123", b"cafe012300000001"), Some(1));
         assert_eq!(number_of_temp_id(*b"cafe0123", b"cafe0123"), None);
         assert_eq!(number_of_temp_id(*b"cafe0123", b""), None);
     }

@@ -16,11 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const PASSWORD: &str = "loadtest-password";
 
 /// The first `wanted` users, with tokens. Registering costs the server a password hash each, so they are kept in a file.
-pub fn find_users(
-    cluster: &Cluster,
-    args: &UserArgs,
-    wanted: usize,
-) -> Result<Vec<Arc<Login>>, String> {
+pub fn find_users(cluster: &Cluster, args: &UserArgs, wanted: usize) -> Result<Vec<Arc<Login>>, String> {
     if let Some(path) = &args.tokens_file {
         return read_tokens(path, wanted);
     }
@@ -34,11 +30,7 @@ pub fn find_users(
 }
 
 /// `wanted` tokens of users that do not exist: a token is checked without a database, so it may open a socket.
-pub fn invent_users(
-    cluster: &Cluster,
-    args: &UserArgs,
-    wanted: usize,
-) -> Result<Vec<Arc<Login>>, String> {
+pub fn invent_users(cluster: &Cluster, args: &UserArgs, wanted: usize) -> Result<Vec<Arc<Login>>, String> {
     let mint = make_mint(cluster, args)?;
     (0..wanted)
         .map(|_| {
@@ -51,24 +43,16 @@ pub fn invent_users(
 
 /// Lines of `user_id access_token`.
 fn read_tokens(path: &Path, wanted: usize) -> Result<Vec<Arc<Login>>, String> {
-    let logins: Vec<_> = read_pairs(path)?
-        .into_iter()
-        .take(wanted)
-        .map(|(user_id, token)| Arc::new(Login { user_id, token }))
-        .collect();
+    let logins: Vec<_> =
+        read_pairs(path)?.into_iter().take(wanted).map(|(user_id, token)| Arc::new(Login { user_id, token })).collect();
     if logins.len() < wanted {
-        return Err(format!(
-            "{}: {} users, {wanted} are needed",
-            path.display(),
-            logins.len()
-        ));
+        return Err(format!("{}: {} users, {wanted} are needed", path.display(), logins.len()));
     }
     Ok(logins)
 }
 
 fn read_pairs(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text
         .lines()
         .filter_map(|line| line.split_once(' '))
@@ -77,17 +61,8 @@ fn read_pairs(path: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Ids and names from the users file, and as many new ones as are missing, which are added to it.
-fn known_users(
-    cluster: &Cluster,
-    args: &UserArgs,
-    wanted: usize,
-) -> Result<Vec<(String, String)>, String> {
-    let path = args.users_file.clone().or_else(|| {
-        cluster
-            .data_dir
-            .as_ref()
-            .map(|dir| dir.join("loadtest-users"))
-    });
+fn known_users(cluster: &Cluster, args: &UserArgs, wanted: usize) -> Result<Vec<(String, String)>, String> {
+    let path = args.users_file.clone().or_else(|| cluster.data_dir.as_ref().map(|dir| dir.join("loadtest-users")));
     let mut known = match &path {
         Some(path) if path.exists() => read_pairs(path)?,
         _ => Vec::new(),
@@ -116,11 +91,7 @@ fn append_pairs(path: &Path, pairs: &[(String, String)]) -> Result<(), String> {
 }
 
 /// Registers users over several connections at once, spread over the nodes.
-fn register(
-    cluster: &Cluster,
-    args: &UserArgs,
-    wanted: usize,
-) -> Result<Vec<(String, String)>, String> {
+fn register(cluster: &Cluster, args: &UserArgs, wanted: usize) -> Result<Vec<(String, String)>, String> {
     eprintln!("registering {wanted} users");
     let run = uuid::Uuid::new_v4().simple().to_string();
     let next = AtomicUsize::new(0);
@@ -145,11 +116,7 @@ fn register(
             .collect();
         workers
             .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err("a registering thread panicked".into()))
-            })
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a registering thread panicked".into())))
             .collect()
     });
     let mut users = Vec::with_capacity(wanted);
@@ -160,11 +127,7 @@ fn register(
 }
 
 fn register_one(rest: &mut Rest, name: &str) -> Result<String, String> {
-    let response = rest.post(
-        "/auth/register",
-        None,
-        &json!({"username": name, "password": PASSWORD}),
-    )?;
+    let response = rest.post("/auth/register", None, &json!({"username": name, "password": PASSWORD}))?;
     response
         .body
         .pointer("/user/id")
@@ -179,16 +142,10 @@ fn make_mint(cluster: &Cluster, args: &UserArgs) -> Result<Mint, String> {
         .jwt_secret
         .as_deref()
         .ok_or("no secret to make tokens with: give --cluster, --jwt-secret or --tokens-file")?;
-    let (username, password) = args
-        .login
-        .split_once(':')
-        .ok_or("--login takes USERNAME:PASSWORD")?;
+    let (username, password) = args.login.split_once(':').ok_or("--login takes USERNAME:PASSWORD")?;
     let node = cluster.nodes.first().ok_or("no node")?;
-    let response = Rest::new(node.clone()).post(
-        "/auth/login",
-        None,
-        &json!({"username": username, "password": password}),
-    )?;
+    let response =
+        Rest::new(node.clone()).post("/auth/login", None, &json!({"username": username, "password": password}))?;
     let token = response
         .body
         .get("access_token")
@@ -227,10 +184,7 @@ pub fn create_group(cluster: &Cluster, members: &[Arc<Login>]) -> Result<String,
 }
 
 fn ids(members: &[Arc<Login>]) -> Vec<&str> {
-    members
-        .iter()
-        .map(|member| member.user_id.as_str())
-        .collect()
+    members.iter().map(|member| member.user_id.as_str()).collect()
 }
 
 /// The user at a place that may lie beyond the end: they go round.

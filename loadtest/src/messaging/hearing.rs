@@ -64,9 +64,7 @@ impl Worker<'_> {
             clients.set_auth_sync(client, &sync);
         }
         clients.move_to_next_node(client);
-        let at = self
-            .reopenings
-            .partition_point(|&(other_ns, _)| other_ns <= due_ns);
+        let at = self.reopenings.partition_point(|&(other_ns, _)| other_ns <= due_ns);
         self.reopenings.insert(at, (due_ns, client));
     }
 
@@ -84,19 +82,14 @@ impl Worker<'_> {
             (b"pong", _) => {}
             (b"unread_count_update", _) => self.note("frames: unread_count_update"),
             (kind, action) => {
-                let text = format!(
-                    "frames: {} {}",
-                    String::from_utf8_lossy(kind),
-                    String::from_utf8_lossy(action)
-                );
+                let text = format!("frames: {} {}", String::from_utf8_lossy(kind), String::from_utf8_lossy(action));
                 self.note(text.trim_end());
             }
         }
     }
 
     fn hear_message(&mut self, client: ClientId, fields: &Fields<'_>) {
-        let (Some(stamp), Some(seq)) = (read_stamp(self.plan.run, fields.content), fields.seq())
-        else {
+        let (Some(stamp), Some(seq)) = (read_stamp(self.plan.run, fields.content), fields.seq()) else {
             return self.note("messages of other runs");
         };
         self.learn_id(client, fields.conversation_id);
@@ -112,14 +105,9 @@ impl Worker<'_> {
         let Some(reader) = seat.reader.as_mut() else {
             return self.note("messages to clients that only send");
         };
-        let is_new = if is_live {
-            reader.see_live(seq)
-        } else {
-            reader.see_past(seq)
-        };
+        let is_new = if is_live { reader.see_live(seq) } else { reader.see_past(seq) };
         if let Some(conversation) = self.conversations.get_mut(seat.conversation) {
-            conversation.first_seq =
-                Some(conversation.first_seq.map_or(seq, |first| first.min(seq)));
+            conversation.first_seq = Some(conversation.first_seq.map_or(seq, |first| first.min(seq)));
             conversation.conflicts += u64::from(!conversation.ledger.note(seq, stamp.key()));
         }
         if !is_new || reader.own_sender == Some(stamp.sender) {
@@ -129,18 +117,13 @@ impl Worker<'_> {
         let Some(window) = self.window else { return };
         self.found.delivered_in_window += u64::from(window.holds(now_ns));
         if window.holds(stamp.intended_ns) {
-            self.found
-                .delivery
-                .record(now_ns.saturating_sub(stamp.intended_ns));
+            self.found.delivery.record(now_ns.saturating_sub(stamp.intended_ns));
         }
     }
 
     fn hear_answer(&mut self, clients: &mut Clients, client: ClientId, fields: &Fields<'_>) {
         let now_ns = self.clock.now_ns();
-        let (Some(number), Some(seq)) = (
-            number_of_temp_id(self.plan.run, fields.temp_id),
-            fields.seq(),
-        ) else {
+        let (Some(number), Some(seq)) = (number_of_temp_id(self.plan.run, fields.temp_id), fields.seq()) else {
             return self.note("acknowledgements of other runs");
         };
         self.learn_id(client, fields.conversation_id);
@@ -153,15 +136,13 @@ impl Worker<'_> {
         let Some(outgoing) = self.outgoings.get_mut(sender) else {
             return;
         };
-        let Answer::First { intended_ns } = outgoing.acknowledge(number, seq, fields.message_id)
-        else {
+        let Answer::First { intended_ns } = outgoing.acknowledge(number, seq, fields.message_id) else {
             return;
         };
         self.tally.settled += 1;
         self.tally.expected += outgoing.readers;
         if let Some(conversation) = self.conversations.get_mut(seat.conversation) {
-            conversation.first_seq =
-                Some(conversation.first_seq.map_or(seq, |first| first.min(seq)));
+            conversation.first_seq = Some(conversation.first_seq.map_or(seq, |first| first.min(seq)));
         }
         let Some(window) = self.window else { return };
         self.found.acked_in_window += u64::from(window.holds(now_ns));
@@ -176,18 +157,14 @@ impl Worker<'_> {
     fn hear_error(&mut self, clients: &mut Clients, client: ClientId, fields: &Fields<'_>) {
         self.note(&format!("errors: {}", String::from_utf8_lossy(fields.code)));
         let sender = self.seats.get(client).and_then(|seat| seat.outgoing);
-        let (Some(message), Some(sender)) =
-            (number_of_temp_id(self.plan.run, fields.temp_id), sender)
-        else {
+        let (Some(message), Some(sender)) = (number_of_temp_id(self.plan.run, fields.temp_id), sender) else {
             return;
         };
         let now_ns = self.clock.now_ns();
         if self.plan.sending.reconnect && fields.retryable == b"true" {
             let wait_ns = number(fields.retry_after_ms).map_or(RETRY_NS, |ms| ms * MILLISECOND_NS);
             let due_ns = now_ns + wait_ns;
-            let at = self
-                .retries
-                .partition_point(|&(other_ns, ..)| other_ns <= due_ns);
+            let at = self.retries.partition_point(|&(other_ns, ..)| other_ns <= due_ns);
             return self.retries.insert(at, (due_ns, sender, message));
         }
         let Some(outgoing) = self.outgoings.get_mut(sender) else {
@@ -210,16 +187,10 @@ impl Worker<'_> {
             return self.note("sync pages that are no JSON");
         };
         let data = page.get("data").unwrap_or(&Value::Null);
-        let id = data
-            .get("conversation_id")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let id = data.get("conversation_id").and_then(Value::as_str).unwrap_or_default();
         let frames = data.get("frames").and_then(Value::as_array);
         for frame in frames.into_iter().flatten() {
-            let text = frame
-                .pointer("/data/content")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let text = frame.pointer("/data/content").and_then(Value::as_str).unwrap_or_default();
             let seq = frame.pointer("/data/seq").and_then(Value::as_u64);
             if let (Some(stamp), Some(seq)) = (read_stamp(self.plan.run, text.as_bytes()), seq) {
                 self.learn_id(client, id.as_bytes());
@@ -238,25 +209,15 @@ impl Worker<'_> {
     }
 
     fn hear_sync_complete(&mut self, clients: &mut Clients, client: ClientId) {
-        let has_more = self
-            .seats
-            .get_mut(client)
-            .is_some_and(|seat| std::mem::take(&mut seat.has_more));
+        let has_more = self.seats.get_mut(client).is_some_and(|seat| std::mem::take(&mut seat.has_more));
         if has_more {
             self.ask_for_sync(clients, client);
         }
     }
 
     fn hear_resync(&mut self, clients: &mut Clients, client: ClientId, fields: &Fields<'_>) {
-        self.note(&format!(
-            "resync: {}",
-            String::from_utf8_lossy(fields.reason)
-        ));
-        if let Some(reader) = self
-            .seats
-            .get_mut(client)
-            .and_then(|seat| seat.reader.as_mut())
-        {
+        self.note(&format!("resync: {}", String::from_utf8_lossy(fields.reason)));
+        if let Some(reader) = self.seats.get_mut(client).and_then(|seat| seat.reader.as_mut()) {
             reader.allow_repeats();
             self.ask_for_sync(clients, client);
         }
@@ -276,16 +237,12 @@ impl Worker<'_> {
         let Some(id) = &conversation.id else {
             return Some("{}".into());
         };
-        let before_run = conversation
-            .first_seq
-            .map_or(0, |first| first.saturating_sub(1));
+        let before_run = conversation.first_seq.map_or(0, |first| first.saturating_sub(1));
         let after = match (reader.seen.range(), reader.seen.complete_to()) {
             (Some((first, _)), Some(complete)) if first <= before_run + 1 => complete,
             _ => before_run,
         };
-        Some(format!(
-            r#"{{"conversations":[{{"conversation_id":"{id}","after_seq":{after}}}]}}"#
-        ))
+        Some(format!(r#"{{"conversations":[{{"conversation_id":"{id}","after_seq":{after}}}]}}"#))
     }
 
     fn learn_id(&mut self, client: ClientId, id: &[u8]) {

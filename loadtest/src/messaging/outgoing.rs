@@ -16,13 +16,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub fn new(client: ClientId, sender: u32, template: Template, readers: u64) -> Self {
-        Self {
-            client,
-            log: SenderLog::new(sender),
-            readers,
-            template,
-            outstanding: VecDeque::new(),
-        }
+        Self { client, log: SenderLog::new(sender), readers, template, outstanding: VecDeque::new() }
     }
 
     /// Sends a new message; while its client is down it is only noted, and leaves when the client is back.

@@ -54,13 +54,7 @@ pub fn share_out(plan: &Plan, threads: usize) -> Vec<Vec<Share>> {
                 share.push(Share {
                     conversation: at,
                     id: conversation.id.clone(),
-                    readers: crate::numbers::count(
-                        conversation
-                            .members
-                            .iter()
-                            .filter(|member| member.reads)
-                            .count(),
-                    ),
+                    readers: crate::numbers::count(conversation.members.iter().filter(|member| member.reads).count()),
                     members,
                 });
             }
@@ -75,10 +69,7 @@ mod tests {
     use crate::cli::{Arrivals, Rate};
 
     fn plan(sizes: &[usize]) -> Plan {
-        let login = Arc::new(Login {
-            user_id: "u".into(),
-            token: "t".into(),
-        });
+        let login = Arc::new(Login { user_id: "u".into(), token: "t".into() });
         let conversations = sizes
             .iter()
             .map(|&size| ConversationPlan {
@@ -105,11 +96,7 @@ mod tests {
             body: 0,
             reconnect: false,
         };
-        Plan {
-            run: *b"cafe0123",
-            conversations,
-            sending,
-        }
+        Plan { run: *b"cafe0123", conversations, sending }
     }
 
     #[test]
@@ -117,17 +104,10 @@ mod tests {
         let shares = share_out(&plan(&[2, 2, 2, 2]), 2);
         for share in &shares {
             assert_eq!(share.len(), 2);
-            assert!(
-                share
-                    .iter()
-                    .all(|conversation| conversation.members.len() == 2)
-            );
+            assert!(share.iter().all(|conversation| conversation.members.len() == 2));
         }
         let shares = share_out(&plan(&[10, 11]), 2);
-        let seats: Vec<usize> = shares
-            .iter()
-            .map(|share| share.iter().map(|one| one.members.len()).sum())
-            .collect();
+        let seats: Vec<usize> = shares.iter().map(|share| share.iter().map(|one| one.members.len()).sum()).collect();
         assert_eq!(seats.iter().sum::<usize>(), 21);
         assert!(seats.iter().all(|&seats| seats >= 10));
         assert!(shares.iter().flatten().all(|share| share.readers >= 10));

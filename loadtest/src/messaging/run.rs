@@ -41,12 +41,7 @@ pub struct Outcome {
 }
 
 /// Opens all clients, sends and measures, drains, and judges.
-pub fn run(
-    plan: &Plan,
-    threads: usize,
-    opening: &Arc<Opening>,
-    processes: &[ProcessName],
-) -> Result<Outcome, String> {
+pub fn run(plan: &Plan, threads: usize, opening: &Arc<Opening>, processes: &[ProcessName]) -> Result<Outcome, String> {
     let clock = Clock::start();
     let shared = Shared::default();
     let parts = share_out(plan, threads.max(1));
@@ -69,11 +64,7 @@ pub fn run(
         shared.is_stopped.store(true, Ordering::Relaxed);
         let found: Vec<Result<Found, String>> = workers
             .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err("a thread of the generator panicked".into()))
-            })
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a thread of the generator panicked".into())))
             .collect();
         (found, measured)
     });
@@ -93,21 +84,11 @@ struct Measured {
 }
 
 /// Waits for the clients, lets sending begin, takes the accounts at both ends of the window, waits for the drain.
-fn conduct(
-    plan: &Plan,
-    clock: Clock,
-    shared: &Shared,
-    threads: u64,
-    processes: &[ProcessName],
-) -> Measured {
+fn conduct(plan: &Plan, clock: Clock, shared: &Shared, threads: u64, processes: &[ProcessName]) -> Measured {
     while shared.ready.load(Ordering::Relaxed) < threads && !shared.is_stopped() {
         std::thread::sleep(POLL);
     }
-    eprintln!(
-        "{} clients are live after {:.1} s",
-        shared.live.load(Ordering::Relaxed),
-        float(clock.now_ns()) / 1e9
-    );
+    eprintln!("{} clients are live after {:.1} s", shared.live.load(Ordering::Relaxed), float(clock.now_ns()) / 1e9);
     let start_ns = clock.now_ns() + BEFORE_START_NS;
     shared.start_ns.store(start_ns, Ordering::Relaxed);
     let window = window_of(plan, start_ns);
@@ -121,12 +102,7 @@ fn conduct(
     }
     let drain_s = float(clock.now_ns().saturating_sub(window.until_ns)) / 1e9;
     wait_until(clock.now_ns() + AFTER_DRAIN_NS, clock, shared);
-    Measured {
-        window,
-        before,
-        after,
-        drain_s,
-    }
+    Measured { window, before, after, drain_s }
 }
 
 /// Sleeps, and says every few seconds how far the run is.
@@ -156,10 +132,7 @@ fn put_together(plan: &Plan, found: Vec<Found>, measured: &Measured) -> Result<O
     let mut records: Vec<ConversationRecord> = plan
         .conversations
         .iter()
-        .map(|conversation| ConversationRecord {
-            name: conversation.name.clone(),
-            ..ConversationRecord::default()
-        })
+        .map(|conversation| ConversationRecord { name: conversation.name.clone(), ..ConversationRecord::default() })
         .collect();
     for part in found {
         ack.add(&part.ack);

@@ -17,13 +17,7 @@ impl Schedule {
     /// `phase` in 0..1 shifts the start by a part of the interval, so that threads do not send at the same moment.
     pub fn new(start_ns: u64, per_second: f64, phase: f64, arrivals: Arrivals, seed: u64) -> Self {
         let interval_ns = 1e9 / per_second;
-        Self {
-            start_ns,
-            interval_ns,
-            offset_ns: interval_ns * phase,
-            arrivals,
-            dice: Dice::seeded(seed),
-        }
+        Self { start_ns, interval_ns, offset_ns: interval_ns * phase, arrivals, dice: Dice::seeded(seed) }
     }
 
     /// The next intended time.
@@ -63,11 +57,7 @@ mod tests {
     fn even_times_keep_the_rate_to_the_end() {
         let times = times(Arrivals::Even, 3_000.0);
         assert_eq!(times[0], 1_000 + 166_666);
-        assert!(
-            times[9_999].abs_diff(1_000 + 3_333_166_666) < 10,
-            "{}",
-            times[9_999]
-        );
+        assert!(times[9_999].abs_diff(1_000 + 3_333_166_666) < 10, "{}", times[9_999]);
     }
 
     #[test]

@@ -138,10 +138,7 @@ pub fn work(
 /// The measured time of a run that begins then.
 pub fn window_of(plan: &Plan, start_ns: u64) -> Window {
     let from_ns = start_ns + plan.sending.warmup_s * SECOND_NS;
-    Window {
-        from_ns,
-        until_ns: from_ns + plan.sending.duration_s * SECOND_NS,
-    }
+    Window { from_ns, until_ns: from_ns + plan.sending.duration_s * SECOND_NS }
 }
 
 impl<'a> Worker<'a> {
@@ -185,24 +182,16 @@ impl<'a> Worker<'a> {
             for member in share.members {
                 let client = clients.add(member.login.clone(), member.node);
                 let outgoing = member.sends.as_ref().map(|(sender, destination)| {
-                    let template = Template::build(
-                        self.plan.run,
-                        *sender,
-                        destination,
-                        self.plan.sending.body,
-                    );
+                    let template = Template::build(self.plan.run, *sender, destination, self.plan.sending.body);
                     let readers = share.readers - u64::from(member.reads);
-                    self.outgoings
-                        .push(Outgoing::new(client, *sender, template, readers));
+                    self.outgoings.push(Outgoing::new(client, *sender, template, readers));
                     self.outgoings.len() - 1
                 });
                 let own_sender = member.sends.map(|(sender, _)| sender);
                 self.seats.push(Seat {
                     conversation,
                     outgoing,
-                    reader: member
-                        .reads
-                        .then(|| ReaderLog::new(member.name, own_sender)),
+                    reader: member.reads.then(|| ReaderLog::new(member.name, own_sender)),
                     is_live: false,
                     tries: 0,
                     has_more: false,
@@ -213,12 +202,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Lets the clients go on, and what is due beside the schedule.
-    fn turn(
-        &mut self,
-        clients: &mut Clients,
-        timeout_ns: u64,
-        shared: &Shared,
-    ) -> Result<(), String> {
+    fn turn(&mut self, clients: &mut Clients, timeout_ns: u64, shared: &Shared) -> Result<(), String> {
         let now_ns = self.clock.now_ns();
         while let Some(&(due_ns, client)) = self.reopenings.front()
             && due_ns <= now_ns
@@ -240,9 +224,7 @@ impl<'a> Worker<'a> {
         clients.turn(timeout_ns, &mut |clients, happening| {
             self.hear(clients, &happening);
         })?;
-        shared
-            .live
-            .fetch_add(self.live.wrapping_sub(live_before), Ordering::Relaxed);
+        shared.live.fetch_add(self.live.wrapping_sub(live_before), Ordering::Relaxed);
         shared.add(&mut self.tally);
         match self.failure.take() {
             Some(failure) => Err(failure),
@@ -260,12 +242,8 @@ impl<'a> Worker<'a> {
         shared: &Shared,
         seed: u64,
     ) -> Result<(), String> {
-        let senders_in_all = self
-            .plan
-            .conversations
-            .iter()
-            .flat_map(|one| &one.members)
-            .filter(|one| one.sends.is_some());
+        let senders_in_all =
+            self.plan.conversations.iter().flat_map(|one| &one.members).filter(|one| one.sends.is_some());
         let senders = self.outgoings.len();
         let here = share_of_rate(rate, count(senders), count(senders_in_all.count()));
         if senders == 0 {
@@ -321,18 +299,11 @@ impl<'a> Worker<'a> {
                 conflicts: one.conflicts,
             })
             .collect();
-        let mut logs: Vec<Option<SenderLog>> = self
-            .outgoings
-            .into_iter()
-            .map(|outgoing| Some(outgoing.log))
-            .collect();
+        let mut logs: Vec<Option<SenderLog>> = self.outgoings.into_iter().map(|outgoing| Some(outgoing.log)).collect();
         for seat in self.seats {
             if let Some(conversation) = conversations.get_mut(seat.conversation) {
                 conversation.readers.extend(seat.reader);
-                let log = seat
-                    .outgoing
-                    .and_then(|at| logs.get_mut(at))
-                    .and_then(Option::take);
+                let log = seat.outgoing.and_then(|at| logs.get_mut(at)).and_then(Option::take);
                 conversation.senders.extend(log);
             }
         }

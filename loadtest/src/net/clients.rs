@@ -153,18 +153,12 @@ impl Clients {
     }
 
     pub fn is_live(&self, id: ClientId) -> bool {
-        self.seats
-            .get(id)
-            .is_some_and(|client| client.phase == Phase::Live)
+        self.seats.get(id).is_some_and(|client| client.phase == Phase::Live)
     }
 
     /// The buffer to append masked frames to, of a live client.
     pub fn outbound(&mut self, id: ClientId) -> Option<&mut Vec<u8>> {
-        if self.is_live(id) {
-            self.reactor.outbound(id)
-        } else {
-            None
-        }
+        if self.is_live(id) { self.reactor.outbound(id) } else { None }
     }
 
     pub fn send_text(&mut self, id: ClientId, payload: &str) {
@@ -182,8 +176,7 @@ impl Clients {
             && client.phase == Phase::Live
         {
             client.phase = Phase::Closing;
-            self.deadlines
-                .push_back((self.clock.now_ns() + OPENING_NS_MAX, id, client.generation));
+            self.deadlines.push_back((self.clock.now_ns() + OPENING_NS_MAX, id, client.generation));
         }
     }
 
@@ -230,10 +223,8 @@ impl Clients {
         client.phase = Phase::Upgrading;
         client.generation += 1;
         client.opened_ns = now_ns;
-        self.deadlines
-            .push_back((now_ns + OPENING_NS_MAX, id, client.generation));
-        let bearer =
-            (self.opening.auth_by == AuthBy::Header).then_some(client.login.token.as_str());
+        self.deadlines.push_back((now_ns + OPENING_NS_MAX, id, client.generation));
+        let bearer = (self.opening.auth_by == AuthBy::Header).then_some(client.login.token.as_str());
         let source = source_address(self.opening.source_addresses, id);
         let request = node.upgrade_request(bearer);
         self.reactor.connect(id, node.address, source, &request)
@@ -245,14 +236,10 @@ impl Clients {
             && due_ns <= now_ns
         {
             self.heartbeats.pop_front();
-            let is_current = self
-                .seats
-                .get(id)
-                .is_some_and(|client| client.generation == generation);
+            let is_current = self.seats.get(id).is_some_and(|client| client.generation == generation);
             if is_current && self.is_live(id) {
                 self.send_text(id, r#"{"type":"ping"}"#);
-                self.heartbeats
-                    .push_back((now_ns + HEARTBEAT_NS, id, generation));
+                self.heartbeats.push_back((now_ns + HEARTBEAT_NS, id, generation));
             }
         }
     }
@@ -265,10 +252,7 @@ impl Clients {
             self.deadlines.pop_front();
             let is_late = self.seats.get(id).is_some_and(|client| {
                 client.generation == generation
-                    && matches!(
-                        client.phase,
-                        Phase::Upgrading | Phase::Authenticating | Phase::Closing
-                    )
+                    && matches!(client.phase, Phase::Upgrading | Phase::Authenticating | Phase::Closing)
             });
             if is_late {
                 self.down(id, "no answer in time", listener);
@@ -297,11 +281,7 @@ impl Clients {
             match read_server_frame(rest) {
                 Step::Incomplete => return self.reactor.keep(id, rest),
                 Step::Broken(reason) => return self.down(id, reason, listener),
-                Step::Frame {
-                    opcode,
-                    payload,
-                    used,
-                } => {
+                Step::Frame { opcode, payload, used } => {
                     rest = rest.get(used..).unwrap_or_default();
                     self.hear(id, opcode, payload, listener);
                 }
@@ -313,9 +293,7 @@ impl Clients {
     }
 
     fn phase(&self, id: ClientId) -> Phase {
-        self.seats
-            .get(id)
-            .map_or(Phase::Down, |client| client.phase)
+        self.seats.get(id).map_or(Phase::Down, |client| client.phase)
     }
 
     fn upgraded(&mut self, id: ClientId) {
@@ -327,10 +305,7 @@ impl Clients {
         if auth_by == AuthBy::Frame
             && let Some(out) = self.reactor.outbound(id)
         {
-            let auth = format!(
-                r#"{{"type":"auth","token":"{}"{}}}"#,
-                client.login.token, client.auth_sync
-            );
+            let auth = format!(r#"{{"type":"auth","token":"{}"{}}}"#, client.login.token, client.auth_sync);
             write_masked(frame::TEXT, auth.as_bytes(), out);
         }
     }
@@ -338,13 +313,7 @@ impl Clients {
     fn hear(&mut self, id: ClientId, opcode: u8, payload: &[u8], listener: &mut Listener<'_>) {
         match opcode {
             frame::TEXT if self.phase(id) == Phase::Live => {
-                listener(
-                    self,
-                    Happening::Text {
-                        client: id,
-                        payload,
-                    },
-                );
+                listener(self, Happening::Text { client: id, payload });
             }
             frame::TEXT => self.hear_auth(id, payload, listener),
             frame::PING => {
@@ -359,8 +328,7 @@ impl Clients {
 
     fn hear_auth(&mut self, id: ClientId, payload: &[u8], listener: &mut Listener<'_>) {
         let now_ns = self.clock.now_ns();
-        let is_success = scan(payload)
-            .is_some_and(|fields| fields.kind == b"auth" && fields.status == b"success");
+        let is_success = scan(payload).is_some_and(|fields| fields.kind == b"auth" && fields.status == b"success");
         let Some(client) = self.seats.get_mut(id) else {
             return;
         };
@@ -370,24 +338,13 @@ impl Clients {
         client.phase = Phase::Live;
         self.opening_count = self.opening_count.saturating_sub(1);
         let took_ns = now_ns.saturating_sub(client.opened_ns);
-        self.heartbeats
-            .push_back((now_ns + HEARTBEAT_NS, id, client.generation));
-        listener(
-            self,
-            Happening::Live {
-                client: id,
-                took_ns,
-            },
-        );
+        self.heartbeats.push_back((now_ns + HEARTBEAT_NS, id, client.generation));
+        listener(self, Happening::Live { client: id, took_ns });
     }
 
     fn hear_close(&mut self, id: ClientId, payload: &[u8], listener: &mut Listener<'_>) {
         let reason = match payload.split_first_chunk::<2>() {
-            Some((code, text)) => format!(
-                "close {} {}",
-                u16::from_be_bytes(*code),
-                String::from_utf8_lossy(text)
-            ),
+            Some((code, text)) => format!("close {} {}", u16::from_be_bytes(*code), String::from_utf8_lossy(text)),
             None => "close without a code".to_owned(),
         };
         if self.phase(id) != Phase::Closing
@@ -404,10 +361,7 @@ impl Clients {
         let Some(client) = self.seats.get_mut(id) else {
             return;
         };
-        if matches!(
-            client.phase,
-            Phase::Waiting | Phase::Upgrading | Phase::Authenticating
-        ) {
+        if matches!(client.phase, Phase::Waiting | Phase::Upgrading | Phase::Authenticating) {
             self.opening_count = self.opening_count.saturating_sub(1);
         }
         client.phase = Phase::Down;

@@ -48,13 +48,8 @@ pub enum Read {
 
 impl Reactor {
     pub fn new() -> Result<Self, String> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
-            .map_err(|error| format!("epoll: {error}"))?;
-        Ok(Self {
-            epoll,
-            sockets: Vec::new(),
-            dirty: Vec::new(),
-        })
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("epoll: {error}"))?;
+        Ok(Self { epoll, sockets: Vec::new(), dirty: Vec::new() })
     }
 
     pub fn reserve(&mut self) -> SocketId {
@@ -72,17 +67,12 @@ impl Reactor {
     ) -> Result<(), String> {
         let stream = begin_connect(address, source).map_err(|error| format!("connect: {error}"))?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
-        epoll::add(&self.epoll, &stream, data_of(id), flags)
-            .map_err(|error| format!("epoll: {error}"))?;
+        epoll::add(&self.epoll, &stream, data_of(id), flags).map_err(|error| format!("epoll: {error}"))?;
         let Some(socket) = self.sockets.get_mut(id) else {
             return Err("no such socket".into());
         };
-        *socket = Socket {
-            stream: Some(stream),
-            outbound: first_bytes.to_vec(),
-            awaits_writable: true,
-            ..Socket::default()
-        };
+        *socket =
+            Socket { stream: Some(stream), outbound: first_bytes.to_vec(), awaits_writable: true, ..Socket::default() };
         Ok(())
     }
 
@@ -154,9 +144,7 @@ impl Reactor {
             Ready {
                 socket: crate::numbers::index(event.data.u64()),
                 is_writable: flags.contains(epoll::EventFlags::OUT),
-                is_readable: flags.intersects(
-                    epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP,
-                ),
+                is_readable: flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP),
             }
         }));
         Ok(())
@@ -198,10 +186,7 @@ impl Reactor {
     pub fn close(&mut self, id: SocketId) {
         if let Some(socket) = self.sockets.get_mut(id) {
             let is_dirty = socket.is_dirty;
-            *socket = Socket {
-                is_dirty,
-                ..Socket::default()
-            };
+            *socket = Socket { is_dirty, ..Socket::default() };
         }
     }
 }

@@ -18,9 +18,7 @@ pub struct NodeAddress {
 impl NodeAddress {
     /// From a `ws://host:port/path`.
     pub fn parse(ws_url: &str) -> Result<Self, String> {
-        let rest = ws_url
-            .strip_prefix("ws://")
-            .ok_or_else(|| format!("{ws_url}: only ws:// is spoken here"))?;
+        let rest = ws_url.strip_prefix("ws://").ok_or_else(|| format!("{ws_url}: only ws:// is spoken here"))?;
         let (host, path) = match rest.split_once('/') {
             Some((host, path)) => (host, format!("/{path}")),
             None => (rest, "/ws".to_owned()),
@@ -30,18 +28,12 @@ impl NodeAddress {
             .map_err(|error| format!("{host}: {error}"))?
             .min_by_key(SocketAddr::is_ipv6)
             .ok_or_else(|| format!("{host}: no address"))?;
-        Ok(Self {
-            address,
-            host: host.to_owned(),
-            path,
-        })
+        Ok(Self { address, host: host.to_owned(), path })
     }
 
     /// The upgrade request, with the token in its header where one is given.
     pub fn upgrade_request(&self, bearer: Option<&str>) -> Vec<u8> {
-        let authorization = bearer.map_or_else(String::new, |token| {
-            format!("Authorization: Bearer {token}\r\n")
-        });
+        let authorization = bearer.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{authorization}\r\n",
@@ -72,9 +64,7 @@ pub fn read_upgrade(bytes: &[u8]) -> Upgrade {
     }
     let accepts = lines
         .filter_map(|line| line.split_once(':'))
-        .any(|(name, value)| {
-            name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
-        });
+        .any(|(name, value)| name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT);
     if accepts {
         Upgrade::Accepted(end + 4)
     } else {
@@ -94,24 +84,15 @@ mod tests {
             assert_eq!(read_upgrade(&ANSWER.as_bytes()[..cut]), Upgrade::Incomplete);
         }
         let with_frame = format!("{ANSWER}\u{1}\u{0}");
-        assert_eq!(
-            read_upgrade(with_frame.as_bytes()),
-            Upgrade::Accepted(ANSWER.len())
-        );
+        assert_eq!(read_upgrade(with_frame.as_bytes()), Upgrade::Accepted(ANSWER.len()));
     }
 
     #[test]
     fn other_answers_are_refusals() {
         let unavailable = read_upgrade(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
-        assert_eq!(
-            unavailable,
-            Upgrade::Refused("upgrade refused: HTTP/1.1 503 Service Unavailable".into())
-        );
+        assert_eq!(unavailable, Upgrade::Refused("upgrade refused: HTTP/1.1 503 Service Unavailable".into()));
         let forged = ANSWER.replace("s3pP", "xxxx");
-        assert!(matches!(
-            read_upgrade(forged.as_bytes()),
-            Upgrade::Refused(_)
-        ));
+        assert!(matches!(read_upgrade(forged.as_bytes()), Upgrade::Refused(_)));
     }
 
     #[test]
@@ -122,8 +103,7 @@ mod tests {
         assert!(NodeAddress::parse("wss://127.0.0.1:1").is_err());
         let request = String::from_utf8(node.upgrade_request(Some("t"))).unwrap();
         assert!(
-            request.contains("\r\nHost: 127.0.0.1:8080\r\n")
-                && request.ends_with("Authorization: Bearer t\r\n\r\n")
+            request.contains("\r\nHost: 127.0.0.1:8080\r\n") && request.ends_with("Authorization: Bearer t\r\n\r\n")
         );
     }
 }

@@ -113,21 +113,13 @@ fn collect_answers(conversation: &ConversationRecord, verdict: &mut Verdict) -> 
         verdict.answers_repeated += log.answers_repeated;
         for (number, sent) in (0_u32..).zip(&log.sent) {
             if sent.seq != 0 {
-                acked.push(Acked {
-                    seq: sent.seq,
-                    sender: log.sender,
-                    number,
-                });
+                acked.push(Acked { seq: sent.seq, sender: log.sender, number });
             } else if sent.is_refused {
                 verdict.refused += 1;
             } else {
                 verdict.unanswered += 1;
-                verdict.example(|| {
-                    format!(
-                        "{}: unanswered: sender {} message {number}",
-                        conversation.name, log.sender
-                    )
-                });
+                verdict
+                    .example(|| format!("{}: unanswered: sender {} message {number}", conversation.name, log.sender));
             }
         }
     }
@@ -137,12 +129,7 @@ fn collect_answers(conversation: &ConversationRecord, verdict: &mut Verdict) -> 
             && a.seq == b.seq
         {
             verdict.seqs_given_twice += 1;
-            verdict.example(|| {
-                format!(
-                    "{}: seq {} acknowledged for two messages",
-                    conversation.name, a.seq
-                )
-            });
+            verdict.example(|| format!("{}: seq {} acknowledged for two messages", conversation.name, a.seq));
         }
     }
     verdict.acked += count(acked.len());
@@ -152,10 +139,8 @@ fn collect_answers(conversation: &ConversationRecord, verdict: &mut Verdict) -> 
 /// What the readers saw at each seq, against each other and against the acknowledgements.
 fn judge_ledgers(conversation: &ConversationRecord, acked: &[Acked], verdict: &mut Verdict) {
     verdict.mismatched += conversation.conflicts;
-    let mut seqs: HashMap<u64, u64> = acked
-        .iter()
-        .map(|message| (message_key(message.sender, message.number), message.seq))
-        .collect();
+    let mut seqs: HashMap<u64, u64> =
+        acked.iter().map(|message| (message_key(message.sender, message.number), message.seq)).collect();
     let mut known = Ledger::default();
     for (seq, key) in conversation.ledgers.iter().flat_map(Ledger::entries) {
         if !known.note(seq, key) {
@@ -165,12 +150,7 @@ fn judge_ledgers(conversation: &ConversationRecord, acked: &[Acked], verdict: &m
         match seqs.insert(key, seq) {
             Some(other) if other != seq => {
                 verdict.stored_twice += 1;
-                verdict.example(|| {
-                    format!(
-                        "{}: one message at seq {other} and at {seq}",
-                        conversation.name
-                    )
-                });
+                verdict.example(|| format!("{}: one message at seq {other} and at {seq}", conversation.name));
             }
             _ => {}
         }
@@ -180,21 +160,13 @@ fn judge_ledgers(conversation: &ConversationRecord, acked: &[Acked], verdict: &m
         if known.get(message.seq).is_some_and(|shown| shown != key) {
             verdict.mismatched += 1;
             verdict.example(|| {
-                format!(
-                    "{}: seq {} shows another message than acknowledged",
-                    conversation.name, message.seq
-                )
+                format!("{}: seq {} shows another message than acknowledged", conversation.name, message.seq)
             });
         }
     }
 }
 
-fn judge_reader(
-    conversation: &ConversationRecord,
-    reader: &ReaderLog,
-    acked: &[Acked],
-    verdict: &mut Verdict,
-) {
+fn judge_reader(conversation: &ConversationRecord, reader: &ReaderLog, acked: &[Acked], verdict: &mut Verdict) {
     verdict.doubled += reader.doubled;
     verdict.disordered += reader.disordered;
     verdict.repeated_lawfully += reader.repeated_lawfully;
@@ -208,26 +180,13 @@ fn judge_reader(
         verdict.expected += 1;
         if !reader.seen.contains(message.seq) {
             verdict.lost += 1;
-            verdict.example(|| {
-                format!(
-                    "{}: {}: lost: seq {}",
-                    conversation.name, reader.name, message.seq
-                )
-            });
+            verdict.example(|| format!("{}: {}: lost: seq {}", conversation.name, reader.name, message.seq));
         }
     }
     for seq in reader.seen.missing() {
-        if acked
-            .binary_search_by_key(&seq, |message| message.seq)
-            .is_err()
-        {
+        if acked.binary_search_by_key(&seq, |message| message.seq).is_err() {
             verdict.holes += 1;
-            verdict.example(|| {
-                format!(
-                    "{}: {}: a hole at seq {seq}",
-                    conversation.name, reader.name
-                )
-            });
+            verdict.example(|| format!("{}: {}: a hole at seq {seq}", conversation.name, reader.name));
         }
     }
 }
@@ -257,11 +216,7 @@ mod tests {
     }
 
     fn only_fault(verdict: &Verdict) -> (&'static str, u64) {
-        let found: Vec<_> = verdict
-            .faults()
-            .into_iter()
-            .filter(|&(_, count)| count > 0)
-            .collect();
+        let found: Vec<_> = verdict.faults().into_iter().filter(|&(_, count)| count > 0).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(!verdict.is_right());
         found[0]
@@ -271,10 +226,7 @@ mod tests {
     fn a_healthy_run_is_right() {
         let verdict = judge(&[healthy(100), healthy(3)]);
         assert!(verdict.is_right(), "{verdict:?}");
-        assert_eq!(
-            (verdict.sent, verdict.acked, verdict.expected),
-            (103, 103, 103)
-        );
+        assert_eq!((verdict.sent, verdict.acked, verdict.expected), (103, 103, 103));
         assert!(verdict.examples.is_empty());
     }
 
@@ -289,10 +241,7 @@ mod tests {
             record.readers = vec![reader];
             let verdict = judge(&[record]);
             assert_eq!(only_fault(&verdict), ("lost", 1));
-            assert_eq!(
-                verdict.examples,
-                [format!("pair 0: bob: lost: seq {missing}")]
-            );
+            assert_eq!(verdict.examples, [format!("pair 0: bob: lost: seq {missing}")]);
         }
     }
 

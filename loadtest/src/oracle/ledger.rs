@@ -38,9 +38,7 @@ impl Ledger {
 
     /// All messages known, by seq.
     pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        (self.base..)
-            .zip(self.keys.iter().copied())
-            .filter(|&(_, key)| key != UNKNOWN)
+        (self.base..).zip(self.keys.iter().copied()).filter(|&(_, key)| key != UNKNOWN)
     }
 
     pub fn get(&self, seq: u64) -> Option<u64> {
@@ -65,9 +63,6 @@ mod tests {
         assert_eq!(ledger.get(8), None);
         assert_eq!(ledger.get(6), None);
         assert_eq!(ledger.get(13), None);
-        assert_eq!(
-            ledger.entries().collect::<Vec<_>>(),
-            [(7, 70), (10, 100), (12, 120)]
-        );
+        assert_eq!(ledger.entries().collect::<Vec<_>>(), [(7, 70), (10, 100), (12, 120)]);
     }
 }

@@ -22,11 +22,7 @@ const EXAMPLES_MAX: usize = 3;
 
 impl ReaderLog {
     pub fn new(name: String, own_sender: Option<u32>) -> Self {
-        Self {
-            name,
-            own_sender,
-            ..Self::default()
-        }
+        Self { name, own_sender, ..Self::default() }
     }
 
     /// A live frame; true if its message is new to this reader.
@@ -87,10 +83,7 @@ mod tests {
         for seq in 5..50 {
             assert!(reader.see_live(seq));
         }
-        assert_eq!(
-            (reader.doubled, reader.disordered, reader.examples().len()),
-            (0, 0, 0)
-        );
+        assert_eq!((reader.doubled, reader.disordered, reader.examples().len()), (0, 0, 0));
     }
 
     #[test]
@@ -124,10 +117,7 @@ mod tests {
         reader.see_past(4);
         reader.see_live(4);
         reader.see_live(5);
-        assert_eq!(
-            (reader.doubled, reader.disordered, reader.repeated_lawfully),
-            (0, 0, 2)
-        );
+        assert_eq!((reader.doubled, reader.disordered, reader.repeated_lawfully), (0, 0, 2));
         reader.see_live(8);
         reader.see_live(7);
         assert_eq!(reader.disordered, 1);

@@ -34,19 +34,13 @@ pub enum Answer {
 
 impl SenderLog {
     pub fn new(sender: u32) -> Self {
-        Self {
-            sender,
-            ..Self::default()
-        }
+        Self { sender, ..Self::default() }
     }
 
     /// Notes a message about to be sent and gives it its number.
     pub fn send(&mut self, intended_ns: u64) -> u32 {
         let number = u32::try_from(self.sent.len()).unwrap_or(u32::MAX);
-        self.sent.push(Sent {
-            intended_ns,
-            ..Sent::default()
-        });
+        self.sent.push(Sent { intended_ns, ..Sent::default() });
         number
     }
 
@@ -87,9 +81,7 @@ impl SenderLog {
     }
 
     pub fn intended_ns(&self, number: u32) -> u64 {
-        self.sent
-            .get(crate::numbers::index(u64::from(number)))
-            .map_or(0, |sent| sent.intended_ns)
+        self.sent.get(crate::numbers::index(u64::from(number))).map_or(0, |sent| sent.intended_ns)
     }
 }
 
@@ -98,9 +90,7 @@ fn digest(seq: u64, message_id: &[u8]) -> u64 {
     message_id
         .iter()
         .chain(&seq.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -111,10 +101,7 @@ mod tests {
     fn the_first_answer_counts_and_an_equal_one_is_a_repeat() {
         let mut log = SenderLog::new(0);
         let number = log.send(17);
-        assert_eq!(
-            log.acknowledge(number, 4, b"m"),
-            Answer::First { intended_ns: 17 }
-        );
+        assert_eq!(log.acknowledge(number, 4, b"m"), Answer::First { intended_ns: 17 });
         assert_eq!(log.acknowledge(number, 4, b"m"), Answer::Repeated);
         assert_eq!((log.answers_changed, log.answers_repeated), (0, 1));
     }

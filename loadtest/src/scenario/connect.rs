@@ -68,11 +68,7 @@ pub fn connect(cli: &Cli, cluster: &Cluster, args: &ConnectArgs) -> Result<Repor
             .collect();
         workers
             .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err("a thread of the generator panicked".into()))
-            })
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a thread of the generator panicked".into())))
             .collect()
     });
     let seconds = float(clock.now_ns() - begun_ns) / 1e9;
@@ -113,12 +109,7 @@ fn storm(
     started: &AtomicU64,
 ) -> Result<Part, String> {
     let mut clients = Clients::new(clock, opening.clone())?;
-    let mut part = Part {
-        latency: Latency::new()?,
-        downs: BTreeMap::new(),
-        connected: 0,
-        failed: 0,
-    };
+    let mut part = Part { latency: Latency::new()?, downs: BTreeMap::new(), connected: 0, failed: 0 };
     let mut open = 0_u64;
     let first = users.first().ok_or("no users")?;
     for node in (0..opening.nodes.len()).cycle().take(seats) {
@@ -151,13 +142,7 @@ fn storm(
 }
 
 /// Opens a seat's next connection, as the user whose turn it is; false when all are begun.
-fn begin(
-    clients: &mut Clients,
-    client: ClientId,
-    users: &[Arc<Login>],
-    wanted: u64,
-    started: &AtomicU64,
-) -> bool {
+fn begin(clients: &mut Clients, client: ClientId, users: &[Arc<Login>], wanted: u64, started: &AtomicU64) -> bool {
     let number = started.fetch_add(1, Ordering::Relaxed);
     let Some(login) = pick(users, number) else {
         return false;

@@ -45,19 +45,7 @@ pub fn direct(cli: &Cli, cluster: &Cluster, args: &DirectArgs) -> Result<Report,
             })
         })
         .collect();
-    let plan = Plan {
-        run: crate::new_run_id(),
-        conversations,
-        sending: args.sending.clone(),
-    };
-    let shape = format!(
-        "{} pairs{}",
-        args.pairs,
-        if args.cross {
-            ", each across two nodes"
-        } else {
-            ""
-        }
-    );
+    let plan = Plan { run: crate::new_run_id(), conversations, sending: args.sending.clone() };
+    let shape = format!("{} pairs{}", args.pairs, if args.cross { ", each across two nodes" } else { "" });
     crate::report::run_and_report(cli, cluster, "direct", shape, &plan, limits)
 }

@@ -21,45 +21,18 @@ pub fn group(cli: &Cli, cluster: &Cluster, args: &GroupArgs) -> Result<Report, S
     for (number, members) in (0..args.groups).zip(users.chunks_exact(args.members)) {
         let id = create_group(cluster, members)?;
         let mut seats = Vec::with_capacity(members.len());
-        for (place, (login, node)) in members
-            .iter()
-            .zip((0..cluster.nodes.len()).cycle())
-            .enumerate()
-        {
-            let sends =
-                (place < args.senders).then(|| (next_sender, Destination::Group(id.clone())));
+        for (place, (login, node)) in members.iter().zip((0..cluster.nodes.len()).cycle()).enumerate() {
+            let sends = (place < args.senders).then(|| (next_sender, Destination::Group(id.clone())));
             next_sender += u32::from(sends.is_some());
             seats.push(member(place, login, node, sends));
         }
-        conversations.push(ConversationPlan {
-            name: format!("group {number}"),
-            id: Some(id),
-            members: seats,
-        });
+        conversations.push(ConversationPlan { name: format!("group {number}"), id: Some(id), members: seats });
     }
-    let plan = Plan {
-        run: crate::new_run_id(),
-        conversations,
-        sending: args.sending.clone(),
-    };
-    let shape = format!(
-        "{} groups of {} members, {} of them sending",
-        args.groups, args.members, args.senders
-    );
+    let plan = Plan { run: crate::new_run_id(), conversations, sending: args.sending.clone() };
+    let shape = format!("{} groups of {} members, {} of them sending", args.groups, args.members, args.senders);
     crate::report::run_and_report(cli, cluster, "group", shape, &plan, limits)
 }
 
-fn member(
-    place: usize,
-    login: &Arc<Login>,
-    node: usize,
-    sends: Option<(u32, Destination)>,
-) -> MemberPlan {
-    MemberPlan {
-        name: format!("member {place}"),
-        login: login.clone(),
-        node,
-        sends,
-        reads: true,
-    }
+fn member(place: usize, login: &Arc<Login>, node: usize, sends: Option<(u32, Destination)>) -> MemberPlan {
+    MemberPlan { name: format!("member {place}"), login: login.clone(), node, sends, reads: true }
 }

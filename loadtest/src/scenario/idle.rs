@@ -2,8 +2,7 @@
 
 use super::opened::{add_reasons, count_reason, opening_of};
 use crate::accounting::{
-    CpuUse, KernelMemory, MemoryUse, cpu_between, memory_between, take_account, take_kernel_memory,
-    with_generator,
+    CpuUse, KernelMemory, MemoryUse, cpu_between, memory_between, take_account, take_kernel_memory, with_generator,
 };
 use crate::cli::{Cli, IdleArgs};
 use crate::clock::{Clock, SECOND_NS};
@@ -65,11 +64,8 @@ pub fn idle(cli: &Cli, cluster: &Cluster, args: &IdleArgs) -> Result<Report, Str
     let limits = probe(cluster);
     let opening = opening_of(cli, cluster, cli.target.open_parallel, false);
     let processes = with_generator(&cluster.processes);
-    let logins: Vec<Arc<Login>> = users
-        .iter()
-        .flat_map(|user| vec![user.clone(); per_user])
-        .take(args.connections)
-        .collect();
+    let logins: Vec<Arc<Login>> =
+        users.iter().flat_map(|user| vec![user.clone(); per_user]).take(args.connections).collect();
     let threads = cli.target.threads.max(1);
     let clock = Clock::start();
     let progress = Progress::default();
@@ -87,11 +83,7 @@ pub fn idle(cli: &Cli, cluster: &Cluster, args: &IdleArgs) -> Result<Report, Str
         let full = take_account(&processes);
         let live = progress.live.load(Ordering::Relaxed);
         let gone_before = progress.gone.load(Ordering::Relaxed);
-        eprintln!(
-            "{live} connections after {:.1} s, held for {} s",
-            float(opened_ns) / 1e9,
-            args.hold_s
-        );
+        eprintln!("{live} connections after {:.1} s, held for {} s", float(opened_ns) / 1e9, args.hold_s);
         clock.sleep_until(clock.now_ns() + args.hold_s * SECOND_NS);
         let held = take_account(&processes);
         let kernel_after = take_kernel_memory();
@@ -99,11 +91,7 @@ pub fn idle(cli: &Cli, cluster: &Cluster, args: &IdleArgs) -> Result<Report, Str
         progress.is_stopped.store(true, Ordering::Relaxed);
         let results: Vec<_> = workers
             .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err("a thread of the generator panicked".into()))
-            })
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a thread of the generator panicked".into())))
             .collect();
         (results, (opened_ns, full, held, kernel_after, live, lost))
     });
@@ -136,10 +124,7 @@ pub fn idle(cli: &Cli, cluster: &Cluster, args: &IdleArgs) -> Result<Report, Str
         node_kib_per_connection: ratio(node_growth, float(live)),
         kernel_before,
         kernel_after,
-        kernel_kib_per_end: ratio(
-            kernel_growth_kib(kernel_before, kernel_after),
-            2.0 * float(live),
-        ),
+        kernel_kib_per_end: ratio(kernel_growth_kib(kernel_before, kernel_after), 2.0 * float(live)),
         downs,
         not_opened: count(logins.len()).saturating_sub(live),
         lost_while_held,

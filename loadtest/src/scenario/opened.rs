@@ -7,19 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How the clients of this run open. A run that reconnects authenticates by frame, because only a frame carries a sync.
-pub fn opening_of(
-    cli: &Cli,
-    cluster: &Cluster,
-    parallel: usize,
-    is_reconnecting: bool,
-) -> Arc<Opening> {
+pub fn opening_of(cli: &Cli, cluster: &Cluster, parallel: usize, is_reconnecting: bool) -> Arc<Opening> {
     Arc::new(Opening {
         nodes: cluster.nodes.clone(),
-        auth_by: if is_reconnecting {
-            AuthBy::Frame
-        } else {
-            cli.target.auth
-        },
+        auth_by: if is_reconnecting { AuthBy::Frame } else { cli.target.auth },
         parallel: parallel.max(1),
         source_addresses: cli.target.source_addresses,
     })
