@@ -34,15 +34,18 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal,
             Self::Storage(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "storage failed");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "storage failed");
                 error.refusal()
             }
             Self::Router(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "bus failed");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "bus failed");
                 Refusal::Unavailable
             }
             Self::Internal(error) => {
-                tracing::error!(error = &*error as &dyn std::error::Error, "internal error");
+                let cause: &dyn std::error::Error = &*error;
+                tracing::error!(error = cause, "internal error");
                 Refusal::Internal
             }
         }

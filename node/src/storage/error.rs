@@ -30,7 +30,7 @@ impl From<tokio_postgres::Error> for StorageError {
         use tokio_postgres::error::SqlState;
         let Some(code) = error.code() else {
             return if error.is_closed()
-                || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+                || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
             {
                 Self::Unavailable(Some(Box::new(error)))
             } else {
