@@ -1,0 +1,104 @@
+//! A node's life on one page: what is made, in which order, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use herald_router::{Router, RouterConfig};
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::NodeId;
+use crate::hub::Hub;
+use crate::metrics;
+use crate::service::check_rate::Rates;
+use crate::storage::{Directory, Shards, migrate, provision};
+use crate::tasks::Tasks;
+
+/// What is left of a node's tasks after the drain has this long.
+const TASKS_END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running node.
+pub struct Node {
+    pub app: Arc<App>,
+    /// Where clients connect; the port is known only now if it was given as 0.
+    pub address: SocketAddr,
+    pub internal_address: SocketAddr,
+}
+
+/// Why a node did not start. Databases and Redis that cannot be reached are no reason: it starts, and serves what it can.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("node_id must be 1 to 64 visible ASCII characters, not `{0}`")]
+    NodeId(String),
+    #[error("settings")]
+    Settings(#[from] crate::domain::settings::SettingError),
+    #[error(transparent)]
+    Schema(#[from] migrate::MigrateError),
+    #[error("storage")]
+    Storage(#[from] crate::storage::StorageError),
+    #[error("router")]
+    Router(#[from] herald_router::RouterError),
+    #[error("{address} cannot be listened on")]
+    Listen { address: String, source: std::io::Error },
+}
+
+impl Node {
+    /// Starts a node with a configuration that is [`Config::prepare`]d. It answers when clients can connect.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        metrics::install();
+        migrate::check(&config).await?;
+
+        let tasks = Tasks::default();
+        let settings = config.initial_settings()?;
+        let directory = Directory::new(provision::pool(&config.directory.url, config.directory.pool_size)?);
+        let (router, _events) = Router::start(router_config(&config)?).await?;
+        let shards = Shards::new(Vec::new(), Vec::new());
+
+        let app = Arc::new(App {
+            clock: Clock::default(),
+            tasks,
+            settings: ArcSwap::from_pointee(settings),
+            directory,
+            shards,
+            router,
+            hub: Hub::default(),
+            rates: Rates::default(),
+            config,
+        });
+        app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
+
+        let (_internal, internal_address) = listen(&app.config.internal_listen).await?;
+        let (_clients, address) = listen(&app.config.listen).await?;
+        info!(node = %app.config.node_id, %address, %internal_address, "node is ready");
+        Ok(Self { app, address, internal_address })
+    }
+
+    /// Leaves the cluster in good order: clients are told to reconnect elsewhere, everything is written, all tasks end.
+    pub async fn shutdown(self) {
+        info!(node = %self.app.config.node_id, "node is leaving");
+        self.app.tasks.shutdown(TASKS_END_TIMEOUT).await;
+        self.app.router.clone().shutdown().await;
+        info!(node = %self.app.config.node_id, "node has left");
+    }
+}
+
+fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
+    let node_id = NodeId::parse(&config.node_id).ok_or_else(|| StartError::NodeId(config.node_id.clone()))?;
+    let mut router = RouterConfig::new("", node_id);
+    router.urls.clone_from(&config.redis.urls);
+    router.key_prefix.clone_from(&config.redis.key_prefix);
+    Ok(router)
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
