@@ -32,6 +32,11 @@ impl Moment {
         Self(self.0.saturating_sub(duration))
     }
 
+    #[must_use]
+    pub fn forward_by(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
     pub(crate) fn as_millis(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
     }
