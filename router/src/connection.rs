@@ -8,8 +8,8 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _,
-    Pipeline, ProtocolVersion, RedisError, ServerError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
+    RedisError, ServerError, ServerErrorKind, Value,
 };
 
 use crate::config::RouterConfig;
@@ -47,13 +47,8 @@ impl Server {
             .map(|url| connection_info(url).map_err(RouterError::Address))
             .collect::<Result<Vec<_>, _>>()?;
         if infos.len() == 1 {
-            let info = infos
-                .into_iter()
-                .next()
-                .ok_or(RouterError::Config("no address of redis"))?;
-            return Ok(Self::Single(
-                Client::open(info).map_err(RouterError::Address)?,
-            ));
+            let info = infos.into_iter().next().ok_or(RouterError::Config("no address of redis"))?;
+            return Ok(Self::Single(Client::open(info).map_err(RouterError::Address)?));
         }
         let build = |response: Duration| {
             ClusterClient::builder(infos.clone())
@@ -76,15 +71,11 @@ impl Server {
 
     /// A connection for commands that answer at once.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connection, RedisError> {
-        self.open(timeout, Some(timeout), |seeds| &seeds.quick)
-            .await
+        self.open(timeout, Some(timeout), |seeds| &seeds.quick).await
     }
 
     /// A connection of one's own, for reads that block. Their caller bounds the wait.
-    pub(crate) async fn connect_blocking(
-        &self,
-        timeout: Duration,
-    ) -> Result<Connection, RedisError> {
+    pub(crate) async fn connect_blocking(&self, timeout: Duration) -> Result<Connection, RedisError> {
         self.open(timeout, None, |seeds| &seeds.blocking).await
     }
 
@@ -101,19 +92,13 @@ impl Server {
                         .set_connection_timeout(Some(timeout))
                         .set_response_timeout(response)
                         .set_pipeline_buffer_size(PIPELINE_COMMANDS_MAX);
-                    let connection = client
-                        .get_multiplexed_async_connection_with_config(&config)
-                        .await?;
+                    let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
                     Ok(Connection::Single(connection))
                 }
-                Self::Cluster(seeds) => Ok(Connection::Cluster(
-                    pick(seeds).get_async_connection().await?,
-                )),
+                Self::Cluster(seeds) => Ok(Connection::Cluster(pick(seeds).get_async_connection().await?)),
             }
         };
-        tokio::time::timeout(timeout, connecting)
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| Err(timed_out()))
     }
 }
 
@@ -155,27 +140,14 @@ impl Connection {
     pub(crate) async fn run_one(&mut self, command: Cmd) -> Result<Value, RedisError> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(command);
-        self.run(&pipeline)
-            .await
-            .map(|answers| answers.into_iter().next().unwrap_or(Value::Nil))
+        self.run(&pipeline).await.map(|answers| answers.into_iter().next().unwrap_or(Value::Nil))
     }
 
     /// Runs commands of one key, in their order.
-    pub(crate) async fn run_in_order(
-        &mut self,
-        pipeline: &Pipeline,
-    ) -> Result<Vec<Value>, RedisError> {
+    pub(crate) async fn run_in_order(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
         match self {
-            Self::Single(connection) => {
-                connection
-                    .req_packed_commands(pipeline, 0, pipeline.len())
-                    .await
-            }
-            Self::Cluster(connection) => {
-                connection
-                    .req_packed_commands(pipeline, 0, pipeline.len())
-                    .await
-            }
+            Self::Single(connection) => connection.req_packed_commands(pipeline, 0, pipeline.len()).await,
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, 0, pipeline.len()).await,
         }
     }
 
@@ -191,11 +163,7 @@ impl Connection {
 
     async fn send(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
         match self {
-            Self::Single(connection) => {
-                connection
-                    .req_packed_commands(pipeline, 0, pipeline.len())
-                    .await
-            }
+            Self::Single(connection) => connection.req_packed_commands(pipeline, 0, pipeline.len()).await,
             Self::Cluster(connection) => {
                 let answers = join_all(pipeline.cmd_iter().map(|command| {
                     let mut connection = connection.clone();
@@ -247,17 +215,10 @@ pub(crate) fn is_away(error: &RedisError) -> bool {
 
 fn connection_info(url: &str) -> Result<ConnectionInfo, RedisError> {
     let info = url.into_connection_info()?;
-    let settings = info
-        .redis_settings()
-        .clone()
-        .set_protocol(ProtocolVersion::RESP3);
-    Ok(info
-        .set_redis_settings(settings)
-        .set_tcp_settings(tcp_settings()))
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings).set_tcp_settings(tcp_settings()))
 }
 
 fn tcp_settings() -> TcpSettings {
-    TcpSettings::default()
-        .set_nodelay(true)
-        .set_user_timeout(TCP_USER_TIMEOUT)
+    TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT)
 }

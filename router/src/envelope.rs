@@ -77,11 +77,7 @@ impl Outgoing<'_> {
 
     pub(crate) fn encoded_len(&self) -> usize {
         let (.., body) = self.parts();
-        if body.is_empty() {
-            HEAD_BYTES
-        } else {
-            HEAD_BYTES + FIELD_HEAD_BYTES + body.len()
-        }
+        if body.is_empty() { HEAD_BYTES } else { HEAD_BYTES + FIELD_HEAD_BYTES + body.len() }
     }
 
     /// Appends the entry. A body longer than a `u32` can say is not written; payloads are far below that.
@@ -101,13 +97,10 @@ impl Outgoing<'_> {
 
 /// Reads an entry. The payload shares the entry's memory.
 pub(crate) fn decode(mut bytes: Bytes) -> Entry {
-    let from = bytes
-        .get(2..18)
-        .and_then(|boot| <[u8; 16]>::try_from(boot).ok())
-        .map(|boot| BootId(Uuid::from_bytes(boot)));
+    let from =
+        bytes.get(2..18).and_then(|boot| <[u8; 16]>::try_from(boot).ok()).map(|boot| BootId(Uuid::from_bytes(boot)));
     let unreadable = Entry::Unreadable { from };
-    let Some(from) = from.filter(|_| bytes.len() >= HEAD_BYTES && bytes.first() == Some(&VERSION))
-    else {
+    let Some(from) = from.filter(|_| bytes.len() >= HEAD_BYTES && bytes.first() == Some(&VERSION)) else {
         return unreadable;
     };
     bytes.advance(1);
@@ -120,10 +113,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Entry {
             return unreadable;
         }
         let tag = bytes.get_u8();
-        let Some(length) = usize::try_from(bytes.get_u32())
-            .ok()
-            .filter(|length| *length <= bytes.len())
-        else {
+        let Some(length) = usize::try_from(bytes.get_u32()).ok().filter(|length| *length <= bytes.len()) else {
             return unreadable;
         };
         let field = bytes.split_to(length);
@@ -132,11 +122,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Entry {
         }
     }
     match kind {
-        KIND_PAYLOAD => Entry::Payload {
-            from,
-            counter,
-            payload: body,
-        },
+        KIND_PAYLOAD => Entry::Payload { from, counter, payload: body },
         KIND_COUNTER => Entry::Counter { from, counter },
         KIND_HINT => match String::from_utf8(body.to_vec()) {
             Ok(topic) => Entry::Hint { from, topic },
@@ -167,13 +153,7 @@ mod tests {
     #[test]
     fn entries_are_written_as_in_the_golden_file() {
         let written = [
-            (
-                "payload",
-                encode(Outgoing::Payload {
-                    counter: 258,
-                    payload: b"hello",
-                }),
-            ),
+            ("payload", encode(Outgoing::Payload { counter: 258, payload: b"hello" })),
             ("counter", encode(Outgoing::Counter { counter: 7 })),
             ("hint", encode(Outgoing::Hint { topic: "change" })),
             ("made", encode(Outgoing::Made)),
@@ -191,35 +171,13 @@ mod tests {
 
     #[test]
     fn entries_are_read_as_written() {
-        let payload = decode(
-            encode(Outgoing::Payload {
-                counter: 258,
-                payload: b"hello",
-            })
-            .into(),
-        );
-        let expected = Entry::Payload {
-            from: boot(),
-            counter: 258,
-            payload: Bytes::from_static(b"hello"),
-        };
+        let payload = decode(encode(Outgoing::Payload { counter: 258, payload: b"hello" }).into());
+        let expected = Entry::Payload { from: boot(), counter: 258, payload: Bytes::from_static(b"hello") };
         assert_eq!(payload, expected);
         let counter = decode(encode(Outgoing::Counter { counter: 7 }).into());
-        assert_eq!(
-            counter,
-            Entry::Counter {
-                from: boot(),
-                counter: 7
-            }
-        );
+        assert_eq!(counter, Entry::Counter { from: boot(), counter: 7 });
         let hint = decode(encode(Outgoing::Hint { topic: "change" }).into());
-        assert_eq!(
-            hint,
-            Entry::Hint {
-                from: boot(),
-                topic: "change".to_owned()
-            }
-        );
+        assert_eq!(hint, Entry::Hint { from: boot(), topic: "change".to_owned() });
         assert_eq!(decode(encode(Outgoing::Made).into()), Entry::Skipped);
     }
 
@@ -227,22 +185,10 @@ mod tests {
     fn unknown_tags_are_skipped_and_unknown_versions_are_not() {
         let mut bytes = encode(Outgoing::Counter { counter: 7 });
         bytes.extend([200, 0, 0, 0, 2, 9, 9]);
-        assert_eq!(
-            decode(bytes.clone().into()),
-            Entry::Counter {
-                from: boot(),
-                counter: 7
-            }
-        );
+        assert_eq!(decode(bytes.clone().into()), Entry::Counter { from: boot(), counter: 7 });
         bytes[0] = 2;
-        assert_eq!(
-            decode(bytes.into()),
-            Entry::Unreadable { from: Some(boot()) }
-        );
-        assert_eq!(
-            decode(Bytes::from_static(b"\x01")),
-            Entry::Unreadable { from: None }
-        );
+        assert_eq!(decode(bytes.into()), Entry::Unreadable { from: Some(boot()) });
+        assert_eq!(decode(Bytes::from_static(b"\x01")), Entry::Unreadable { from: None });
     }
 
     proptest::proptest! {

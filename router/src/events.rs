@@ -19,11 +19,7 @@ pub(crate) struct EventQueue {
 
 impl EventQueue {
     pub(crate) fn new(node: mpsc::Sender<Event>) -> Self {
-        Self {
-            news: Mutex::new(VecDeque::new()),
-            has_news: Notify::new(),
-            node: AsyncMutex::new(node),
-        }
+        Self { news: Mutex::new(VecDeque::new()), has_news: Notify::new(), node: AsyncMutex::new(node) }
     }
 
     /// Puts it in line without waiting.
@@ -33,10 +29,7 @@ impl EventQueue {
             let well_at = news.iter().filter_map(well_at).min();
             news.clear();
             if let Some(well_at) = well_at {
-                news.push_back(Event::RoutesGone {
-                    reason: RoutesGoneReason::RedisLostData,
-                    well_at,
-                });
+                news.push_back(Event::RoutesGone { reason: RoutesGoneReason::RedisLostData, well_at });
             }
         }
         news.push_back(event);

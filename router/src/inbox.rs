@@ -40,11 +40,7 @@ struct Sender {
 /// Reads for as long as the router lives.
 pub(crate) async fn read(shared: SharedRef) {
     let mut assignments = shared.assignment.subscribe();
-    let mut senders = Senders {
-        of: HashMap::new(),
-        boot: shared.boot(),
-        since: Moment::now(),
-    };
+    let mut senders = Senders { of: HashMap::new(), boot: shared.boot(), since: Moment::now() };
     loop {
         let Some(assignment) = *assignments.borrow_and_update() else {
             tokio::select! {
@@ -82,11 +78,7 @@ async fn read_assigned(
     assignments: &mut watch::Receiver<Option<Assignment>>,
     senders: &mut Senders,
 ) -> Ended {
-    let mut connection = match shared
-        .server
-        .connect_blocking(shared.config.command_timeout())
-        .await
-    {
+    let mut connection = match shared.server.connect_blocking(shared.config.command_timeout()).await {
         Ok(connection) => connection,
         Err(error) => return Ended::Broken(error),
     };
@@ -115,10 +107,7 @@ async fn read_assigned(
                 }
             }
             must_trim = true;
-            if shared
-                .progress_of(assignment, |progress| progress.cursor = id)
-                .is_none()
-            {
+            if shared.progress_of(assignment, |progress| progress.cursor = id).is_none() {
                 return Ended::Reassigned;
             }
         }
@@ -144,12 +133,7 @@ async fn read_some(
         pipeline.cmd("XTRIM").arg(key).arg("MINID").arg(first_kept);
     }
     let block_ms = u64::try_from(BLOCK.as_millis()).unwrap_or(1_000);
-    pipeline
-        .cmd("XREAD")
-        .arg("COUNT")
-        .arg(READ_ENTRIES_MAX)
-        .arg("BLOCK")
-        .arg(block_ms);
+    pipeline.cmd("XREAD").arg("COUNT").arg(READ_ENTRIES_MAX).arg("BLOCK").arg(block_ms);
     let after = format!("{}-{}", cursor.ms, cursor.number);
     pipeline.arg("STREAMS").arg(key).arg(after);
     let running = tokio::time::timeout(BLOCK + timeout, connection.run_in_order(&pipeline));
@@ -214,19 +198,10 @@ impl Senders {
     /// What one entry means to the node: at most a loss, and then what it carries.
     fn take(&mut self, shared: &Shared, id: EntryId, bytes: Bytes) -> Vec<Event> {
         let now = Moment::now();
-        let lag = Duration::from_millis(
-            shared
-                .server_now_ms()
-                .unwrap_or(id.ms)
-                .saturating_sub(id.ms),
-        );
+        let lag = Duration::from_millis(shared.server_now_ms().unwrap_or(id.ms).saturating_sub(id.ms));
         let sent_at = now.back_by(lag);
         let events = match decode(bytes) {
-            Entry::Payload {
-                from,
-                counter,
-                payload,
-            } => {
+            Entry::Payload { from, counter, payload } => {
                 shared.metrics.lag_seconds.record(lag);
                 shared.metrics.received.increment(1);
                 let sender = self.sender(shared, from, now);
@@ -234,47 +209,30 @@ impl Senders {
                     // Sent again because the first time was not answered.
                     return Vec::new();
                 }
-                let lost = (counter > sender.counter + 1).then_some(Event::Lost {
-                    from: Some(from),
-                    well_at: sender.well_at,
-                });
+                let lost =
+                    (counter > sender.counter + 1).then_some(Event::Lost { from: Some(from), well_at: sender.well_at });
                 sender.hear(counter, sent_at);
-                lost.into_iter()
-                    .chain([Event::Delivery { from, payload }])
-                    .collect()
+                lost.into_iter().chain([Event::Delivery { from, payload }]).collect()
             }
             Entry::Counter { from, counter } => {
                 let sender = self.sender(shared, from, now);
-                let lost = (counter > sender.counter).then_some(Event::Lost {
-                    from: Some(from),
-                    well_at: sender.well_at,
-                });
+                let lost =
+                    (counter > sender.counter).then_some(Event::Lost { from: Some(from), well_at: sender.well_at });
                 sender.hear(counter.max(sender.counter), sent_at);
                 lost.into_iter().collect()
             }
             Entry::Hint { from, topic } => vec![Event::Hint { from, topic }],
             Entry::Skipped => Vec::new(),
-            Entry::Unreadable { from: None } => vec![Event::Lost {
-                from: None,
-                well_at: sent_at,
-            }],
+            Entry::Unreadable { from: None } => vec![Event::Lost { from: None, well_at: sent_at }],
             Entry::Unreadable { from: Some(from) } => {
                 let sender = self.sender(shared, from, now);
-                let is_news = sender
-                    .unreadable_at
-                    .is_none_or(|at| now.since(at) >= UNREADABLE_EVERY);
+                let is_news = sender.unreadable_at.is_none_or(|at| now.since(at) >= UNREADABLE_EVERY);
                 if is_news {
                     sender.unreadable_at = Some(now);
                 }
                 let well_at = sender.well_at;
                 sender.well_at = sent_at;
-                is_news
-                    .then_some(Event::Lost {
-                        from: Some(from),
-                        well_at,
-                    })
-                    .into_iter()
-                    .collect()
+                is_news.then_some(Event::Lost { from: Some(from), well_at }).into_iter().collect()
             }
         };
         for event in &events {
@@ -288,8 +246,7 @@ impl Senders {
 
     fn sender(&mut self, shared: &Shared, from: BootId, now: Moment) -> &mut Sender {
         if !self.of.contains_key(&from) {
-            self.of
-                .retain(|_, sender| now.since(sender.heard_at) < SENDER_MEMORY);
+            self.of.retain(|_, sender| now.since(sender.heard_at) < SENDER_MEMORY);
             let sender = Sender {
                 counter: 0,
                 well_at: self.first_well_at(shared, from, now),
@@ -298,12 +255,7 @@ impl Senders {
             };
             self.of.insert(from, sender);
         }
-        let unheard = Sender {
-            counter: 0,
-            well_at: now,
-            heard_at: now,
-            unreadable_at: None,
-        };
+        let unheard = Sender { counter: 0, well_at: now, heard_at: now, unreadable_at: None };
         self.of.entry(from).or_insert(unheard)
     }
 
@@ -317,11 +269,7 @@ impl Senders {
         let earlier_boot = self
             .of
             .iter()
-            .filter(|(boot, _)| {
-                peers
-                    .node_of(**boot)
-                    .is_some_and(|(other, _)| other == node)
-            })
+            .filter(|(boot, _)| peers.node_of(**boot).is_some_and(|(other, _)| other == node))
             .map(|(_, sender)| sender.well_at)
             .max();
         earlier_boot.unwrap_or(first_seen.max(self.since))

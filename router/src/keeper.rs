@@ -155,14 +155,9 @@ impl Keeper {
     async fn connect(&mut self) -> Result<(), RouterError> {
         let timeout = self.shared.config.command_timeout();
         let server = &self.shared.server;
-        let (main, lease) =
-            tokio::try_join!(server.connect(timeout), server.connect(timeout)).map_err(down)?;
+        let (main, lease) = tokio::try_join!(server.connect(timeout), server.connect(timeout)).map_err(down)?;
         self.links_made += 1;
-        let mut links = Links {
-            number: self.links_made,
-            main,
-            lease,
-        };
+        let mut links = Links { number: self.links_made, main, lease };
         let preparing = async {
             let identity = identify(&mut links.lease).await?;
             links.main.load_scripts().await?;
@@ -173,8 +168,7 @@ impl Keeper {
         let has_lost = self.has_taken && identity.run_ids != self.run_ids;
         if has_lost {
             tracing::warn!("redis was restarted or replaced");
-            self.must_take
-                .get_or_insert(RoutesGoneReason::RedisLostData);
+            self.must_take.get_or_insert(RoutesGoneReason::RedisLostData);
         }
         self.run_ids = identity.run_ids;
         self.read_born(&mut links, has_lost).await?;
@@ -185,21 +179,12 @@ impl Keeper {
     async fn read_born(&self, links: &mut Links, has_lost: bool) -> Result<(), RouterError> {
         let mut command = call(&self.shared.scripts.born, &self.shared.keys.born());
         command.arg(i32::from(has_lost));
-        let answer = within(
-            self.shared.config.command_timeout(),
-            links.lease.run_one(command),
-        )
-        .await?;
+        let answer = within(self.shared.config.command_timeout(), links.lease.run_one(command)).await?;
         if let Value::ServerError(error) = answer {
             return Err(RouterError::Refused(error.into()));
         }
-        let born = value::array(&answer)
-            .and_then(|items| items.get(1))
-            .and_then(value::unsigned);
-        self.shared.born_ms.store(
-            born.ok_or(RouterError::Unexpected("born"))?,
-            Ordering::Release,
-        );
+        let born = value::array(&answer).and_then(|items| items.get(1)).and_then(value::unsigned);
+        self.shared.born_ms.store(born.ok_or(RouterError::Unexpected("born"))?, Ordering::Release);
         Ok(())
     }
 
@@ -212,30 +197,18 @@ impl Keeper {
         let (config, boot) = (&shared.config, shared.boot());
         let mut pipeline = Pipeline::with_capacity(3);
         let mut lease = call(&shared.scripts.lease_renew, &shared.keys.nodes());
-        lease
-            .arg(boot.0.to_string())
-            .arg(config.node_id.as_str())
-            .arg(config.lease_ms)
-            .arg(self.counter);
+        lease.arg(boot.0.to_string()).arg(config.node_id.as_str()).arg(config.lease_ms).arg(self.counter);
         let mut inbox = call(&shared.scripts.inbox_touch, &shared.keys.inbox(boot));
         inbox.arg(config.lease_ms + INBOX_MARGIN_MS);
         pipeline.add_command(lease).add_command(inbox);
         self.renewals += 1;
         if self.renewals.is_multiple_of(USERS_TOUCH_RENEWALS) {
-            pipeline
-                .cmd("PEXPIRE")
-                .arg(shared.keys.users(boot))
-                .arg(USERS_TTL_MS);
+            pipeline.cmd("PEXPIRE").arg(shared.keys.users(boot)).arg(USERS_TTL_MS);
         }
         let cursor = shared.progress.lock().cursor;
         let sent = Moment::now();
         // The callers' connection is tried beside it: it may be stuck alone.
-        let both = async {
-            tokio::try_join!(
-                links.lease.run(&pipeline),
-                links.main.run_one(redis::cmd("PING"))
-            )
-        };
+        let both = async { tokio::try_join!(links.lease.run(&pipeline), links.main.run_one(redis::cmd("PING"))) };
         let (answers, _) = within(config.command_timeout(), both).await?;
         let [lease, inbox, ..] = answers.as_slice() else {
             return Err(RouterError::Unexpected("renewal"));
@@ -285,22 +258,12 @@ impl Keeper {
             shared.peers.lock().forget_table(Moment::now());
         }
         let mut lease = call(&shared.scripts.lease_take, &shared.keys.nodes());
-        lease
-            .arg(boot.0.to_string())
-            .arg(shared.config.node_id.as_str());
-        lease
-            .arg(if is_new_boot {
-                old.0.to_string()
-            } else {
-                String::new()
-            })
-            .arg(self.counter);
+        lease.arg(boot.0.to_string()).arg(shared.config.node_id.as_str());
+        lease.arg(if is_new_boot { old.0.to_string() } else { String::new() }).arg(self.counter);
         let mut made = Vec::new();
         Outgoing::Made.encode(boot, &mut made);
         let mut inbox = call(&shared.scripts.inbox_make, &shared.keys.inbox(boot));
-        inbox
-            .arg(shared.config.lease_ms + INBOX_MARGIN_MS)
-            .arg(made);
+        inbox.arg(shared.config.lease_ms + INBOX_MARGIN_MS).arg(made);
         let mut pipeline = Pipeline::with_capacity(2);
         // The inbox first: whoever sees the lease may write.
         pipeline.add_command(inbox).add_command(lease);
@@ -331,9 +294,7 @@ impl Keeper {
             tracing::warn!(?reason, %boot, "routes are gone");
             self.shared.metrics.routes_gone.increment(1);
             self.shared.set_up(number, main);
-            self.shared
-                .events
-                .tell(Event::RoutesGone { reason, well_at });
+            self.shared.events.tell(Event::RoutesGone { reason, well_at });
         }
         Ok(())
     }
@@ -342,17 +303,9 @@ impl Keeper {
     async fn believe(&mut self, lease: &LeaseAnswer, sent: Moment) {
         let shared = &self.shared;
         let now = Moment::now();
-        shared
-            .last_renewal_ms
-            .store(sent.as_millis(), Ordering::Release);
-        *shared.server_clock.lock() = Some(ServerClock {
-            ms: lease.now_ms,
-            at: now,
-        });
-        let observed = shared
-            .peers
-            .lock()
-            .observe(&lease.table, shared.boot(), now);
+        shared.last_renewal_ms.store(sent.as_millis(), Ordering::Release);
+        *shared.server_clock.lock() = Some(ServerClock { ms: lease.now_ms, at: now });
+        let observed = shared.peers.lock().observe(&lease.table, shared.boot(), now);
         for event in observed.events {
             tracing::info!(?event, "peers");
             shared.events.tell(event);
@@ -364,11 +317,7 @@ impl Keeper {
                 command.arg(boot.0.to_string());
             }
             // Only tidying: whoever renews next would do it.
-            let _ = within(
-                shared.config.command_timeout(),
-                links.lease.run_one(command),
-            )
-            .await;
+            let _ = within(shared.config.command_timeout(), links.lease.run_one(command)).await;
         }
     }
 }
@@ -377,10 +326,7 @@ impl Keeper {
 pub(crate) async fn leave(shared: &Shared, mut connection: Connection) {
     let boot = shared.boot();
     let mut pipeline = Pipeline::with_capacity(3);
-    pipeline
-        .cmd("HDEL")
-        .arg(shared.keys.nodes())
-        .arg(boot.0.to_string());
+    pipeline.cmd("HDEL").arg(shared.keys.nodes()).arg(boot.0.to_string());
     pipeline.cmd("UNLINK").arg(shared.keys.inbox(boot));
     pipeline.cmd("UNLINK").arg(shared.keys.users(boot));
     if let Err(error) = within(shared.config.command_timeout(), connection.run(&pipeline)).await {
@@ -405,12 +351,7 @@ fn read_lease(answer: &Value) -> Result<LeaseAnswer, RouterError> {
         Some("missing" | "rewound") => Standing::Lost,
         _ => return Err(unexpected),
     };
-    Ok(LeaseAnswer {
-        standing,
-        counter,
-        now_ms,
-        table: parse_table(table, now_ms),
-    })
+    Ok(LeaseAnswer { standing, counter, now_ms, table: parse_table(table, now_ms) })
 }
 
 fn read_top(answer: &Value) -> Result<Option<EntryId>, RouterError> {
@@ -432,10 +373,7 @@ async fn identify(connection: &mut Connection) -> Result<Identity, RedisError> {
         let answer = connection.run_one(command).await?;
         let texts: Vec<&str> = match &answer {
             Value::ServerError(error) => return Err(error.clone().into()),
-            Value::Map(servers) => servers
-                .iter()
-                .filter_map(|(_, info)| value::text(info))
-                .collect(),
+            Value::Map(servers) => servers.iter().filter_map(|(_, info)| value::text(info)).collect(),
             info => value::text(info).into_iter().collect(),
         };
         for line in texts.iter().flat_map(|text| text.lines()) {
@@ -444,9 +382,7 @@ async fn identify(connection: &mut Connection) -> Result<Identity, RedisError> {
                 Some(("redis_version", version)) => {
                     version.trim().clone_into(&mut identity.version);
                 }
-                Some(("maxmemory_policy", policy))
-                    if identity.eviction.is_empty() || policy != "noeviction" =>
-                {
+                Some(("maxmemory_policy", policy)) if identity.eviction.is_empty() || policy != "noeviction" => {
                     policy.trim().clone_into(&mut identity.eviction);
                 }
                 _ => {}
@@ -459,12 +395,8 @@ async fn identify(connection: &mut Connection) -> Result<Identity, RedisError> {
 
 /// Refused at the start; a server that is changed later is only complained of, since leaving would help nobody.
 fn check_identity(identity: &Identity, has_taken: bool) -> Result<(), RouterError> {
-    let is_old = identity
-        .version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok())
-        .is_some_and(|major: u32| major < 7);
+    let is_old =
+        identity.version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 7);
     let error = if is_old {
         RouterError::Version(identity.version.clone())
     } else if !identity.eviction.is_empty() && identity.eviction != "noeviction" {
@@ -479,14 +411,8 @@ fn check_identity(identity: &Identity, has_taken: bool) -> Result<(), RouterErro
     Err(error)
 }
 
-async fn within<T>(
-    timeout: Duration,
-    running: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, RouterError> {
-    tokio::time::timeout(timeout, running)
-        .await
-        .unwrap_or_else(|_| Err(timed_out()))
-        .map_err(down)
+async fn within<T>(timeout: Duration, running: impl Future<Output = Result<T, RedisError>>) -> Result<T, RouterError> {
+    tokio::time::timeout(timeout, running).await.unwrap_or_else(|_| Err(timed_out())).map_err(down)
 }
 
 /// For the keeper every failure is the same: Redis cannot be used now. What it was is said in the log.

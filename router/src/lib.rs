@@ -77,13 +77,7 @@ impl Router {
         config.check()?;
         let (sender, receiver) = mpsc::channel(config.events_max);
         let server = Server::new(&config, inbox::BLOCK)?;
-        let shared = Arc::new(Shared::new(
-            config,
-            server,
-            EventQueue::new(sender),
-            BootId::random(),
-            Moment::now(),
-        ));
+        let shared = Arc::new(Shared::new(config, server, EventQueue::new(sender), BootId::random(), Moment::now()));
         let mut keeper = Keeper::new(Arc::clone(&shared));
         keeper.join().await?;
         let news = Arc::clone(&shared);
@@ -98,13 +92,7 @@ impl Router {
                 }
             }),
         ];
-        Ok((
-            Self {
-                shared,
-                tasks: Arc::new(Mutex::new(tasks)),
-            },
-            receiver,
-        ))
+        Ok((Self { shared, tasks: Arc::new(Mutex::new(tasks)) }, receiver))
     }
 
     /// The boot id of this moment: ask each time, since a pause changes it.
@@ -139,11 +127,7 @@ impl Router {
         if self.shared.own_boots().contains(&boot) {
             return Some(self.node_id().clone());
         }
-        self.shared
-            .peers
-            .lock()
-            .node_of(boot)
-            .map(|(node, _)| node.clone())
+        self.shared.peers.lock().node_of(boot).map(|(node, _)| node.clone())
     }
 
     /// The last moment at which the lease stood and all that had been sent to this node was handed to it.

@@ -26,49 +26,25 @@ impl Router {
     pub async fn try_lock(&self, name: &str, ttl: Duration) -> Result<Option<Lock>, RouterError> {
         let holder = Uuid::new_v4();
         let mut command = call(&self.shared.scripts.lock_take, &self.shared.keys.lock(name));
-        command
-            .arg(holder.to_string())
-            .arg(millis(ttl))
-            .arg(VALUE_TTL_MS.max(millis(ttl)));
+        command.arg(holder.to_string()).arg(millis(ttl)).arg(VALUE_TTL_MS.max(millis(ttl)));
         let answer = self.shared.run_one(command).await?;
         if matches!(answer, Value::Nil | Value::Boolean(false)) {
             return Ok(None);
         }
-        let value = value::text(&answer)
-            .ok_or(RouterError::Unexpected("lock"))?
-            .to_owned();
-        Ok(Some(Lock {
-            value,
-            name: name.to_owned(),
-            holder,
-        }))
+        let value = value::text(&answer).ok_or(RouterError::Unexpected("lock"))?.to_owned();
+        Ok(Some(Lock { value, name: name.to_owned(), holder }))
     }
 
     /// Prolongs it and writes down how far the holder got. False: it is lost, and nothing was written.
-    pub async fn renew_lock(
-        &self,
-        lock: &Lock,
-        ttl: Duration,
-        value: &str,
-    ) -> Result<bool, RouterError> {
-        let mut command = call(
-            &self.shared.scripts.lock_renew,
-            &self.shared.keys.lock(&lock.name),
-        );
-        command
-            .arg(lock.holder.to_string())
-            .arg(millis(ttl))
-            .arg(VALUE_TTL_MS.max(millis(ttl)))
-            .arg(value);
+    pub async fn renew_lock(&self, lock: &Lock, ttl: Duration, value: &str) -> Result<bool, RouterError> {
+        let mut command = call(&self.shared.scripts.lock_renew, &self.shared.keys.lock(&lock.name));
+        command.arg(lock.holder.to_string()).arg(millis(ttl)).arg(VALUE_TTL_MS.max(millis(ttl))).arg(value);
         Ok(self.shared.run_one(command).await? == Value::Int(1))
     }
 
     /// Gives it back, if it is still held. The last value written stays.
     pub async fn unlock(&self, lock: Lock) -> Result<(), RouterError> {
-        let mut command = call(
-            &self.shared.scripts.lock_give,
-            &self.shared.keys.lock(&lock.name),
-        );
+        let mut command = call(&self.shared.scripts.lock_give, &self.shared.keys.lock(&lock.name));
         command.arg(lock.holder.to_string());
         self.shared.run_one(command).await.map(drop)
     }
@@ -76,7 +52,5 @@ impl Router {
 
 /// A time to live as Redis takes it: at least 1.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .clamp(1, u64::from(u32::MAX))
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX))
 }

@@ -12,12 +12,7 @@ impl Router {
     /// True for the first use of this key within `ttl`. Says nothing about uses before [`Router::redis_born_ms`].
     pub async fn use_once(&self, key: Uuid, ttl: Duration) -> Result<bool, RouterError> {
         let mut command = redis::cmd("SET");
-        command
-            .arg(self.shared.keys.once(key))
-            .arg(1)
-            .arg("NX")
-            .arg("PX")
-            .arg(millis(ttl));
+        command.arg(self.shared.keys.once(key)).arg(1).arg("NX").arg("PX").arg(millis(ttl));
         Ok(self.shared.run_one(command).await? != Value::Nil)
     }
 }

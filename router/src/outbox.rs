@@ -90,12 +90,7 @@ pub(crate) struct Outbox {
 
 impl State {
     fn line(&mut self, to: BootId, now: Moment) -> &mut Line {
-        let fresh = Line {
-            counter: 0,
-            last_payload: None,
-            last_written: None,
-            used_at: now,
-        };
+        let fresh = Line { counter: 0, last_payload: None, last_written: None, used_at: now };
         let line = self.lines.entry(to).or_insert(fresh);
         line.used_at = now;
         line
@@ -113,12 +108,7 @@ impl Outbox {
             hints: Vec::new(),
             must_greet: false,
         };
-        Self {
-            state: Mutex::new(state),
-            bytes_max,
-            wake: Notify::new(),
-            is_empty: Notify::new(),
-        }
+        Self { state: Mutex::new(state), bytes_max, wake: Notify::new(), is_empty: Notify::new() }
     }
 
     /// Queues under a new boot: what waits gets new counters. Each begins with a hole, since what the old boot had sent may be lost.
@@ -218,45 +208,26 @@ pub(crate) async fn publish(shared: &Shared, to: Vec<(BootId, Bytes)>) -> Publis
         // Asked under the lock: whoever says later that Redis is away finds these entries in the queue.
         let is_up = shared.is_up();
         let ticket = is_up.then(|| {
-            let ticket = Ticket {
-                waiting: to.len(),
-                published: Published::default(),
-                done: Some(done),
-            };
+            let ticket = Ticket { waiting: to.len(), published: Published::default(), done: Some(done) };
             Arc::new(Mutex::new(ticket))
         });
         for (to, payload) in to {
             let line = state.line(to, now);
             line.counter += 1;
             line.last_payload = Some(now);
-            let entry = Entry {
-                to,
-                counter: line.counter,
-                payload,
-                ticket: ticket.clone(),
-            };
+            let entry = Entry { to, counter: line.counter, payload, ticket: ticket.clone() };
             state.queue_bytes += entry.cost();
             state.queue.push_back(entry);
         }
         shed(&mut state, outbox.bytes_max, shared);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::as_conversions,
-            reason = "a gauge"
-        )]
+        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a gauge")]
         shared.metrics.queue_bytes.set(state.queue_bytes as f64);
         if !is_up {
-            return Published {
-                is_down: true,
-                ..Published::default()
-            };
+            return Published { is_down: true, ..Published::default() };
         }
     }
     outbox.wake.notify_one();
-    answer.await.unwrap_or(Published {
-        is_down: true,
-        ..Published::default()
-    })
+    answer.await.unwrap_or(Published { is_down: true, ..Published::default() })
 }
 
 /// Drops the oldest that are not on their way, until the queue is within its bound. Their counters stay used.
@@ -278,9 +249,7 @@ pub(crate) async fn write(shared: SharedRef) {
     let mut last_tick = Moment::now();
     while !shared.shutdown.is_cancelled() {
         let sent = match shared.main() {
-            Ok((number, connection)) => {
-                send_batch(&shared, number, connection, &mut last_tick).await
-            }
+            Ok((number, connection)) => send_batch(&shared, number, connection, &mut last_tick).await,
             Err(_) => Sent::Nothing,
         };
         let wait = match sent {
@@ -320,26 +289,14 @@ struct Batch {
     commands: Vec<Cmd>,
 }
 
-async fn send_batch(
-    shared: &Shared,
-    number: u64,
-    connection: Connection,
-    last_tick: &mut Moment,
-) -> Sent {
+async fn send_batch(shared: &Shared, number: u64, connection: Connection, last_tick: &mut Moment) -> Sent {
     let batch = collect(shared, last_tick);
     if batch.commands.is_empty() {
         return Sent::Nothing;
     }
     let sent = Instant::now();
-    let Batch {
-        payloads,
-        targets,
-        commands,
-    } = batch;
-    let running = tokio::time::timeout(
-        shared.config.command_timeout(),
-        run_by_target(connection, &targets, commands),
-    );
+    let Batch { payloads, targets, commands } = batch;
+    let running = tokio::time::timeout(shared.config.command_timeout(), run_by_target(connection, &targets, commands));
     match running.await.unwrap_or_else(|_| Err(timed_out())) {
         Ok(answers) => {
             shared.metrics.round_trip_seconds.record(sent.elapsed());
@@ -375,12 +332,7 @@ async fn run_by_target(
     }
     let runs = places.into_values().map(|(indexes, pipeline)| {
         let mut connection = connection.clone();
-        async move {
-            connection
-                .run_in_order(&pipeline)
-                .await
-                .map(|answers| (indexes, answers))
-        }
+        async move { connection.run_in_order(&pipeline).await.map(|answers| (indexes, answers)) }
     });
     let mut all = vec![Value::Nil; count];
     for run in join_all(runs).await {
@@ -400,18 +352,12 @@ fn collect(shared: &Shared, last_tick: &mut Moment) -> Batch {
     let peers = shared.peers.lock().fresh();
     let mut state = shared.outbox.state.lock();
     let state = &mut *state;
-    let mut batch = Batch {
-        payloads: 0,
-        targets: Vec::new(),
-        commands: Vec::new(),
-    };
+    let mut batch = Batch { payloads: 0, targets: Vec::new(), commands: Vec::new() };
     let mut batch_bytes = 0;
     let (from, entries_max) = (state.from, shared.config.inbox_entries_max);
     let add = |batch: &mut Batch, to: BootId, entry: Outgoing<'_>| {
         batch.targets.push(to);
-        batch
-            .commands
-            .push(append(&shared.keys, from, to, entry, entries_max));
+        batch.commands.push(append(&shared.keys, from, to, entry, entries_max));
     };
     for entry in &state.queue {
         if batch.payloads >= BATCH_ENTRIES_MAX || batch_bytes > BATCH_BYTES_MAX {
@@ -419,14 +365,7 @@ fn collect(shared: &Shared, last_tick: &mut Moment) -> Batch {
         }
         batch.payloads += 1;
         batch_bytes += entry.cost();
-        add(
-            &mut batch,
-            entry.to,
-            Outgoing::Payload {
-                counter: entry.counter,
-                payload: &entry.payload,
-            },
-        );
+        add(&mut batch, entry.to, Outgoing::Payload { counter: entry.counter, payload: &entry.payload });
     }
     state.in_flight = batch.payloads;
     for topic in state.hints.drain(..) {
@@ -439,29 +378,16 @@ fn collect(shared: &Shared, last_tick: &mut Moment) -> Batch {
         // Who has something in the queue will see the counter there, and a later one now would look like a loss.
         let queued: HashSet<BootId> = state.queue.iter().map(|entry| entry.to).collect();
         for (_, to) in peers.iter().filter(|(_, to)| !queued.contains(to)) {
-            let fresh = Line {
-                counter: 0,
-                last_payload: None,
-                last_written: None,
-                used_at: now,
-            };
+            let fresh = Line { counter: 0, last_payload: None, last_written: None, used_at: now };
             let line = state.lines.entry(*to).or_insert(fresh);
             if state.must_greet || line.is_counter_due(now) {
                 line.last_written = Some(now);
                 line.used_at = now;
-                add(
-                    &mut batch,
-                    *to,
-                    Outgoing::Counter {
-                        counter: line.counter,
-                    },
-                );
+                add(&mut batch, *to, Outgoing::Counter { counter: line.counter });
             }
         }
         state.must_greet = false;
-        state
-            .lines
-            .retain(|_, line| now.since(line.used_at) < LINE_MEMORY);
+        state.lines.retain(|_, line| now.since(line.used_at) < LINE_MEMORY);
     }
     batch
 }
@@ -469,26 +395,14 @@ fn collect(shared: &Shared, last_tick: &mut Moment) -> Batch {
 impl Line {
     fn is_counter_due(&self, now: Moment) -> bool {
         let is_busy = self.last_payload.is_some_and(|at| now.since(at) < BUSY_FOR);
-        let every = if is_busy {
-            COUNTER_EVERY_BUSY
-        } else {
-            COUNTER_EVERY_IDLE
-        };
+        let every = if is_busy { COUNTER_EVERY_BUSY } else { COUNTER_EVERY_IDLE };
         self.last_written.is_none_or(|at| now.since(at) >= every)
     }
 }
 
 fn append(keys: &Keys, from: BootId, to: BootId, entry: Outgoing<'_>, entries_max: u64) -> Cmd {
     let mut command = Cmd::with_capacity(8, entry.encoded_len() + 160);
-    command
-        .arg("XADD")
-        .arg(keys.inbox(to))
-        .arg("NOMKSTREAM")
-        .arg("MAXLEN")
-        .arg("~")
-        .arg(entries_max)
-        .arg("*")
-        .arg("e");
+    command.arg("XADD").arg(keys.inbox(to)).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(entries_max).arg("*").arg("e");
     entry.encode(from, &mut command.bufmut_for_next_arg(entry.encoded_len()));
     command
 }
@@ -529,11 +443,7 @@ fn settle(shared: &Shared, number: u64, payloads: usize, answers: &[Value]) -> S
         for entry in keep.into_iter().rev() {
             state.queue.push_front(entry);
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::as_conversions,
-            reason = "a gauge"
-        )]
+        #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "a gauge")]
         shared.metrics.queue_bytes.set(state.queue_bytes as f64);
         if state.queue.is_empty() {
             shared.outbox.is_empty.notify_waiters();

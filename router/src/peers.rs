@@ -34,11 +34,7 @@ pub(crate) struct Lease {
 /// The counter and the time of a lease's value, see `scripts/lease_renew.lua`.
 pub(crate) fn parse_lease(text: &str) -> Option<(u64, u64, &str)> {
     let mut words = text.splitn(3, ' ');
-    Some((
-        words.next()?.parse().ok()?,
-        words.next()?.parse().ok()?,
-        words.next()?,
-    ))
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?))
 }
 
 /// Reads the table of leases as `HGETALL` in a script gives it. Lines that cannot be read are skipped.
@@ -51,11 +47,7 @@ pub(crate) fn parse_table(table: &Value, now_ms: u64) -> Vec<Lease> {
             let boot = BootId(Uuid::try_parse(value::text(boot)?).ok()?);
             let (_, renewed_ms, node) = parse_lease(value::text(lease)?)?;
             let age = Duration::from_millis(now_ms.saturating_sub(renewed_ms));
-            Some(Lease {
-                boot,
-                node: NodeId::parse(node)?,
-                age,
-            })
+            Some(Lease { boot, node: NodeId::parse(node)?, age })
         })
         .collect()
 }
@@ -97,12 +89,7 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn new(lease: Duration, now: Moment) -> Self {
         let quiet_until = now.forward_by(GRACE_AFTER_START);
-        Self {
-            known: HashMap::new(),
-            lease,
-            quiet_until,
-            fresh: Arc::from([]),
-        }
+        Self { known: HashMap::new(), lease, quiet_until, fresh: Arc::from([]) }
     }
 
     /// Redis was away: leases could not be renewed by anyone.
@@ -113,11 +100,7 @@ impl Peers {
     /// Redis lost the table: that a boot is missing in it means nothing yet.
     pub(crate) fn forget_table(&mut self, now: Moment) {
         self.be_quiet(now);
-        for peer in self
-            .known
-            .values_mut()
-            .filter(|peer| peer.state == State::Live)
-        {
+        for peer in self.known.values_mut().filter(|peer| peer.state == State::Live) {
             peer.state = State::Unsure;
         }
     }
@@ -130,8 +113,7 @@ impl Peers {
             self.observe_lease(lease, now, is_quiet, &mut observed);
         }
         self.observe_missing(table, now, is_quiet, &mut observed);
-        self.known
-            .retain(|_, peer| peer.state != State::Gone || now.since(peer.last_seen) < MEMORY);
+        self.known.retain(|_, peer| peer.state != State::Gone || now.since(peer.last_seen) < MEMORY);
         let fresh: Vec<_> = table
             .iter()
             .filter(|lease| lease.boot != own && lease.age <= self.lease)
@@ -143,13 +125,7 @@ impl Peers {
         observed
     }
 
-    fn observe_lease(
-        &mut self,
-        lease: &Lease,
-        now: Moment,
-        is_quiet: bool,
-        observed: &mut Observed,
-    ) {
+    fn observe_lease(&mut self, lease: &Lease, now: Moment, is_quiet: bool, observed: &mut Observed) {
         let is_fresh = lease.age <= self.lease;
         if !is_fresh && lease.age > TABLE_AGE_MAX {
             observed.outdated.push(lease.boot);
@@ -167,10 +143,7 @@ impl Peers {
         peer.last_seen = last_seen;
         if is_fresh {
             if peer.state == State::Gone {
-                observed.events.push(Event::BootSeen {
-                    node: lease.node.clone(),
-                    boot: lease.boot,
-                });
+                observed.events.push(Event::BootSeen { node: lease.node.clone(), boot: lease.boot });
             }
             peer.state = State::Live;
         } else if peer.state != State::Gone && !is_quiet {
@@ -183,13 +156,7 @@ impl Peers {
         }
     }
 
-    fn observe_missing(
-        &mut self,
-        table: &[Lease],
-        now: Moment,
-        is_quiet: bool,
-        observed: &mut Observed,
-    ) {
+    fn observe_missing(&mut self, table: &[Lease], now: Moment, is_quiet: bool, observed: &mut Observed) {
         for (boot, peer) in &mut self.known {
             if peer.state == State::Gone || table.iter().any(|lease| lease.boot == *boot) {
                 continue;
@@ -198,11 +165,7 @@ impl Peers {
             match peer.state {
                 State::Unsure if !is_quiet => {
                     let last_seen_ago = now.since(peer.last_seen);
-                    observed.events.push(Event::BootDied {
-                        node,
-                        boot: *boot,
-                        last_seen_ago,
-                    });
+                    observed.events.push(Event::BootDied { node, boot: *boot, last_seen_ago });
                     peer.state = State::Gone;
                 }
                 State::Live => {
@@ -220,9 +183,7 @@ impl Peers {
     }
 
     pub(crate) fn is_gone(&self, boot: BootId) -> bool {
-        self.known
-            .get(&boot)
-            .is_some_and(|peer| peer.state == State::Gone)
+        self.known.get(&boot).is_some_and(|peer| peer.state == State::Gone)
     }
 
     /// Boots that this node has seen die or leave, one after another, the newest 256.
@@ -239,9 +200,7 @@ impl Peers {
 
     /// The node that a boot is or was a life of, and when it began as far as this node knows.
     pub(crate) fn node_of(&self, boot: BootId) -> Option<(&NodeId, Moment)> {
-        self.known
-            .get(&boot)
-            .map(|peer| (&peer.node, peer.first_seen))
+        self.known.get(&boot).map(|peer| (&peer.node, peer.first_seen))
     }
 }
 
@@ -257,11 +216,7 @@ mod tests {
 
     fn lease(number: u128, age_ms: u64) -> Lease {
         let node = NodeId::parse(&format!("node-{number}")).unwrap();
-        Lease {
-            boot: boot(number),
-            node,
-            age: Duration::from_millis(age_ms),
-        }
+        Lease { boot: boot(number), node, age: Duration::from_millis(age_ms) }
     }
 
     fn peers_that_know(leases: &[Lease]) -> (Peers, Moment) {
@@ -269,12 +224,7 @@ mod tests {
         let mut peers = Peers::new(LEASE, start);
         let now = start.forward_by(GRACE_AFTER_START);
         let observed = peers.observe(leases, boot(1), now);
-        assert!(
-            observed
-                .events
-                .iter()
-                .all(|event| matches!(event, Event::BootSeen { .. }))
-        );
+        assert!(observed.events.iter().all(|event| matches!(event, Event::BootSeen { .. })));
         (peers, now)
     }
 
@@ -282,23 +232,11 @@ mod tests {
     fn a_peer_that_does_not_renew_dies_once() {
         let (mut peers, now) = peers_that_know(&[lease(1, 0), lease(2, 100)]);
         assert_eq!(peers.fresh().len(), 1);
-        assert!(
-            peers
-                .observe(&[lease(2, 6_000)], boot(1), now)
-                .events
-                .is_empty()
-        );
+        assert!(peers.observe(&[lease(2, 6_000)], boot(1), now).events.is_empty());
         let events = peers.observe(&[lease(2, 6_001)], boot(1), now).events;
-        assert!(
-            matches!(events.as_slice(), [Event::BootDied { boot: died, last_seen_ago, .. }]
-            if *died == boot(2) && last_seen_ago.as_millis() == 6_001)
-        );
-        assert!(
-            peers
-                .observe(&[lease(2, 7_000)], boot(1), now)
-                .events
-                .is_empty()
-        );
+        assert!(matches!(events.as_slice(), [Event::BootDied { boot: died, last_seen_ago, .. }]
+            if *died == boot(2) && last_seen_ago.as_millis() == 6_001));
+        assert!(peers.observe(&[lease(2, 7_000)], boot(1), now).events.is_empty());
         assert!(peers.is_gone(boot(2)) && peers.gone() == [boot(2)] && peers.fresh().is_empty());
     }
 
@@ -306,44 +244,27 @@ mod tests {
     fn a_peer_that_leaves_has_not_died() {
         let (mut peers, now) = peers_that_know(&[lease(2, 0)]);
         let events = peers.observe(&[], boot(1), now).events;
-        assert!(
-            matches!(events.as_slice(), [Event::BootLeft { boot: left, .. }] if *left == boot(2))
-        );
+        assert!(matches!(events.as_slice(), [Event::BootLeft { boot: left, .. }] if *left == boot(2)));
     }
 
     #[test]
     fn nobody_dies_for_ten_seconds_after_redis_lost_the_table() {
         let (mut peers, now) = peers_that_know(&[lease(2, 0), lease(3, 0)]);
         peers.forget_table(now);
-        assert!(
-            peers
-                .observe(&[], boot(1), now.forward_by(Duration::from_secs(9)))
-                .events
-                .is_empty()
-        );
+        assert!(peers.observe(&[], boot(1), now.forward_by(Duration::from_secs(9))).events.is_empty());
         let later = now.forward_by(GRACE_AFTER_LOSS);
         let events = peers.observe(&[lease(3, 0)], boot(1), later).events;
-        assert!(
-            matches!(events.as_slice(), [Event::BootDied { boot: died, .. }] if *died == boot(2))
-        );
+        assert!(matches!(events.as_slice(), [Event::BootDied { boot: died, .. }] if *died == boot(2)));
     }
 
     #[test]
     fn a_node_that_starts_tells_of_the_recently_dead_after_a_moment() {
         let start = Moment::from_millis(1_000_000);
         let mut peers = Peers::new(LEASE, start);
-        let table = [
-            lease(2, 60_000),
-            lease(3, 11 * 60_000),
-            lease(4, 16 * 60_000),
-        ];
+        let table = [lease(2, 60_000), lease(3, 11 * 60_000), lease(4, 16 * 60_000)];
         let observed = peers.observe(&table, boot(1), start);
         assert!(observed.events.is_empty() && observed.outdated == [boot(4)]);
-        let events = peers
-            .observe(&table, boot(1), start.forward_by(GRACE_AFTER_START))
-            .events;
-        assert!(
-            matches!(events.as_slice(), [Event::BootDied { boot: died, .. }] if *died == boot(2))
-        );
+        let events = peers.observe(&table, boot(1), start.forward_by(GRACE_AFTER_START)).events;
+        assert!(matches!(events.as_slice(), [Event::BootDied { boot: died, .. }] if *died == boot(2)));
     }
 }

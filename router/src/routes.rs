@@ -54,17 +54,10 @@ impl Router {
         connected_at_ms: i64,
         limit: usize,
     ) -> Result<Registered, RouterError> {
-        let route = Route {
-            session,
-            boot: self.boot(),
-            connected_at_ms,
-        };
+        let route = Route { session, boot: self.boot(), connected_at_ms };
         let mut pipeline = Pipeline::with_capacity(3);
         let users = self.shared.keys.users(route.boot);
-        pipeline
-            .cmd("SADD")
-            .arg(&users)
-            .arg(user_member(user, session).as_slice());
+        pipeline.cmd("SADD").arg(&users).arg(user_member(user, session).as_slice());
         pipeline.cmd("PEXPIRE").arg(&users).arg(USERS_TTL_MS);
         pipeline.add_command(self.add(user, route, limit, None));
         let answers = self.shared.run(&pipeline).await?;
@@ -82,11 +75,7 @@ impl Router {
     }
 
     /// Removes a session's route if it is one of this node's. Answers what is left.
-    pub async fn unregister(
-        &self,
-        user: Uuid,
-        session: SessionId,
-    ) -> Result<Vec<Route>, RouterError> {
+    pub async fn unregister(&self, user: Uuid, session: SessionId) -> Result<Vec<Route>, RouterError> {
         let mut pipeline = Pipeline::new();
         self.drop_route(&mut pipeline, user, session, &self.shared.own_boots());
         let answers = self.shared.run(&pipeline).await?;
@@ -112,13 +101,9 @@ impl Router {
 
     /// The routes of each user, in one round trip. Those of boots that this node has seen die are left out.
     pub async fn routes(&self, users: &[Uuid]) -> Result<Vec<SmallVec<[Route; 2]>>, RouterError> {
-        let answers = self
-            .get_many(users.iter().map(|user| self.shared.keys.route(*user)))
-            .await?;
-        let mut routes: Vec<_> = answers
-            .iter()
-            .map(|answer| parse_records(value::bytes(answer).unwrap_or_default()))
-            .collect();
+        let answers = self.get_many(users.iter().map(|user| self.shared.keys.route(*user))).await?;
+        let mut routes: Vec<_> =
+            answers.iter().map(|answer| parse_records(value::bytes(answer).unwrap_or_default())).collect();
         let peers = self.shared.peers.lock();
         for routes in &mut routes {
             routes.retain(|route| !peers.is_gone(route.boot));
@@ -128,11 +113,7 @@ impl Router {
 
     /// Compares sessions of this node with their routes, and puts back what is missing. For every 30 s, and after
     /// [`crate::Event::RoutesGone`].
-    pub async fn restore(
-        &self,
-        sessions: &[(Uuid, SessionId, i64)],
-        limit: usize,
-    ) -> Result<Restored, RouterError> {
+    pub async fn restore(&self, sessions: &[(Uuid, SessionId, i64)], limit: usize) -> Result<Restored, RouterError> {
         let mut restored = Restored::default();
         for some in sessions.chunks(PIPELINE_MAX) {
             let boot = self.boot();
@@ -140,24 +121,10 @@ impl Router {
             let gone = pack_boots(&self.shared.gone_boots());
             let mut pipeline = Pipeline::with_capacity(2 * some.len());
             for (user, session, connected_at_ms) in some {
-                let route = Route {
-                    session: *session,
-                    boot,
-                    connected_at_ms: *connected_at_ms,
-                };
-                pipeline
-                    .cmd("SADD")
-                    .arg(&users)
-                    .arg(user_member(*user, *session).as_slice());
-                let mut command = call(
-                    &self.shared.scripts.route_check,
-                    &self.shared.keys.route(*user),
-                );
-                command
-                    .arg(encode_record(route).as_slice())
-                    .arg(limit.max(1))
-                    .arg(ROUTE_TTL_MS)
-                    .arg(gone.as_slice());
+                let route = Route { session: *session, boot, connected_at_ms: *connected_at_ms };
+                pipeline.cmd("SADD").arg(&users).arg(user_member(*user, *session).as_slice());
+                let mut command = call(&self.shared.scripts.route_check, &self.shared.keys.route(*user));
+                command.arg(encode_record(route).as_slice()).arg(limit.max(1)).arg(ROUTE_TTL_MS).arg(gone.as_slice());
                 pipeline.add_command(command);
             }
             pipeline.cmd("PEXPIRE").arg(&users).arg(USERS_TTL_MS);
@@ -168,19 +135,11 @@ impl Router {
                     Value::Int(1) => {}
                     Value::Int(2) => restored.put_back.push((*user, *session)),
                     _ => {
-                        let registered = self
-                            .register(*user, *session, *connected_at_ms, limit)
-                            .await?;
-                        if registered
-                            .evicted
-                            .iter()
-                            .all(|route| route.session != *session)
-                        {
+                        let registered = self.register(*user, *session, *connected_at_ms, limit).await?;
+                        if registered.evicted.iter().all(|route| route.session != *session) {
                             restored.put_back.push((*user, *session));
                         }
-                        restored
-                            .evicted
-                            .extend(registered.evicted.into_iter().map(|route| (*user, route)));
+                        restored.evicted.extend(registered.evicted.into_iter().map(|route| (*user, route)));
                     }
                 }
             }
@@ -202,11 +161,7 @@ impl Router {
                 return Err(unexpected);
             };
             let members = value::array(members).unwrap_or_default();
-            users.extend(
-                members
-                    .iter()
-                    .filter_map(|member| Uuid::from_slice(value::bytes(member)?.get(..16)?).ok()),
-            );
+            users.extend(members.iter().filter_map(|member| Uuid::from_slice(value::bytes(member)?.get(..16)?).ok()));
             match value::text(next) {
                 Some("0") => break,
                 Some(next) => next.clone_into(&mut cursor),
@@ -226,47 +181,30 @@ impl Router {
 
     /// With `silent` the oldest may be evicted; those boots do not count.
     fn add(&self, user: Uuid, route: Route, limit: usize, silent: Option<&[BootId]>) -> Cmd {
-        let mut command = call(
-            &self.shared.scripts.route_add,
-            &self.shared.keys.route(user),
-        );
+        let mut command = call(&self.shared.scripts.route_add, &self.shared.keys.route(user));
         command
             .arg(encode_record(route).as_slice())
             .arg(limit.max(1))
             .arg(i32::from(silent.is_some()))
             .arg(ROUTE_TTL_MS);
-        command
-            .arg(pack_boots(&self.shared.gone_boots()))
-            .arg(pack_boots(silent.unwrap_or_default()));
+        command.arg(pack_boots(&self.shared.gone_boots())).arg(pack_boots(silent.unwrap_or_default()));
         command
     }
 
     fn drop_route(&self, pipeline: &mut Pipeline, user: Uuid, session: SessionId, own: &[BootId]) {
-        let mut command = call(
-            &self.shared.scripts.route_drop,
-            &self.shared.keys.route(user),
-        );
-        command
-            .arg(session.0.as_bytes().as_slice())
-            .arg(pack_boots(own));
+        let mut command = call(&self.shared.scripts.route_drop, &self.shared.keys.route(user));
+        command.arg(session.0.as_bytes().as_slice()).arg(pack_boots(own));
         pipeline.add_command(command);
         for boot in own.iter().take(2) {
             // The boot before too: a session may end between a pause and its new route.
-            pipeline
-                .cmd("SREM")
-                .arg(self.shared.keys.users(*boot))
-                .arg(user_member(user, session).as_slice());
+            pipeline.cmd("SREM").arg(self.shared.keys.users(*boot)).arg(user_member(user, session).as_slice());
         }
     }
 
     /// Waits for the next renewal of each foreign boot, and answers those that did not renew in time.
     async fn silent_boots(&self, routes: &[Route]) -> Result<Vec<BootId>, RouterError> {
         let own = self.boot();
-        let mut waited: Vec<BootId> = routes
-            .iter()
-            .map(|route| route.boot)
-            .filter(|boot| *boot != own)
-            .collect();
+        let mut waited: Vec<BootId> = routes.iter().map(|route| route.boot).filter(|boot| *boot != own).collect();
         waited.sort_unstable();
         waited.dedup();
         if waited.is_empty() {
@@ -277,11 +215,7 @@ impl Router {
         loop {
             let now = self.renewals(&waited).await?;
             // No renewal counter at all: no lease, so nothing to wait for.
-            waited.retain(|boot| {
-                first
-                    .get(boot)
-                    .is_none_or(|counter| now.get(boot) <= Some(counter))
-            });
+            waited.retain(|boot| first.get(boot).is_none_or(|counter| now.get(boot) <= Some(counter)));
             let may_come = waited.iter().any(|boot| first.contains_key(boot));
             if !may_come || Instant::now() >= deadline {
                 return Ok(waited);
@@ -324,11 +258,7 @@ fn read_added(answer: Option<&Value>) -> Result<Added, RouterError> {
     }
     let evicted = parse_records(value::bytes(evicted).unwrap_or_default()).to_vec();
     let is_first = others.is_empty() && evicted.is_empty();
-    Ok(Added::Done(Registered {
-        evicted,
-        others,
-        is_first,
-    }))
+    Ok(Added::Done(Registered { evicted, others, is_first }))
 }
 
 fn user_member(user: Uuid, session: SessionId) -> [u8; 32] {

@@ -35,10 +35,7 @@ pub(crate) struct EntryId {
 impl EntryId {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (ms, number) = text.split_once('-')?;
-        Some(Self {
-            ms: ms.parse().ok()?,
-            number: number.parse().ok()?,
-        })
+        Some(Self { ms: ms.parse().ok()?, number: number.parse().ok()? })
     }
 }
 
@@ -91,17 +88,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: RouterConfig,
-        server: Server,
-        events: EventQueue,
-        boot: BootId,
-        now: Moment,
-    ) -> Self {
-        let progress = Progress {
-            cursor: EntryId::default(),
-            read_through: now,
-        };
+    pub(crate) fn new(config: RouterConfig, server: Server, events: EventQueue, boot: BootId, now: Moment) -> Self {
+        let progress = Progress { cursor: EntryId::default(), read_through: now };
         Self {
             keys: Keys::new(&config.key_prefix),
             scripts: Scripts::new(),
@@ -126,11 +114,7 @@ impl Shared {
     }
 
     pub(crate) fn boot(&self) -> BootId {
-        self.boots
-            .read()
-            .first()
-            .copied()
-            .unwrap_or(BootId(uuid::Uuid::nil()))
+        self.boots.read().first().copied().unwrap_or(BootId(uuid::Uuid::nil()))
     }
 
     pub(crate) fn own_boots(&self) -> Vec<BootId> {
@@ -156,9 +140,7 @@ impl Shared {
 
     /// True if this node has not run for longer than its lease, so that others may have declared it dead.
     pub(crate) fn is_paused(&self, now: Moment) -> bool {
-        now.since(Moment::from_millis(
-            self.last_tick_ms.load(Ordering::Acquire),
-        )) > self.config.lease()
+        now.since(Moment::from_millis(self.last_tick_ms.load(Ordering::Acquire))) > self.config.lease()
     }
 
     pub(crate) fn tick(&self, now: Moment) {
@@ -174,29 +156,18 @@ impl Shared {
     /// The server's time of now, as well as it can be told from here.
     pub(crate) fn server_now_ms(&self) -> Option<u64> {
         let clock = (*self.server_clock.lock())?;
-        Some(
-            clock
-                .ms
-                .saturating_add(u64::try_from(clock.at.ago().as_millis()).unwrap_or(0)),
-        )
+        Some(clock.ms.saturating_add(u64::try_from(clock.at.ago().as_millis()).unwrap_or(0)))
     }
 
     /// Gives the reader another inbox.
     pub(crate) fn assign(&self, assignment: Assignment, now: Moment) {
         let mut progress = self.progress.lock();
-        *progress = Progress {
-            cursor: assignment.start,
-            read_through: now,
-        };
+        *progress = Progress { cursor: assignment.start, read_through: now };
         self.assignment.send_replace(Some(assignment));
     }
 
     /// Changes how far the reader is, if this is still what it reads.
-    pub(crate) fn progress_of(
-        &self,
-        assignment: Assignment,
-        change: impl FnOnce(&mut Progress),
-    ) -> Option<Progress> {
+    pub(crate) fn progress_of(&self, assignment: Assignment, change: impl FnOnce(&mut Progress)) -> Option<Progress> {
         let mut progress = self.progress.lock();
         let is_current = *self.assignment.borrow() == Some(assignment);
         is_current.then(|| {
@@ -253,11 +224,8 @@ impl Shared {
         }
         let (number, mut connection) = self.main()?;
         let sent = Instant::now();
-        let running =
-            tokio::time::timeout(self.config.command_timeout(), connection.run(pipeline)).await;
-        let answers = running
-            .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(|error| self.judge(number, error))?;
+        let running = tokio::time::timeout(self.config.command_timeout(), connection.run(pipeline)).await;
+        let answers = running.unwrap_or_else(|_| Err(timed_out())).map_err(|error| self.judge(number, error))?;
         self.metrics.round_trip_seconds.record(sent.elapsed());
         for answer in &answers {
             if let Value::ServerError(error) = answer {
@@ -270,12 +238,7 @@ impl Shared {
     pub(crate) async fn run_one(&self, command: Cmd) -> Result<Value, RouterError> {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.add_command(command);
-        Ok(self
-            .run(&pipeline)
-            .await?
-            .into_iter()
-            .next()
-            .unwrap_or(Value::Nil))
+        Ok(self.run(&pipeline).await?.into_iter().next().unwrap_or(Value::Nil))
     }
 
     fn judge(&self, number: u64, error: RedisError) -> RouterError {

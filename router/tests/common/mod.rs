@@ -33,38 +33,19 @@ impl RedisServer {
     pub async fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut server = Self {
-            dir,
-            port: free_port(),
-            args,
-            child: None,
-        };
+        let mut server = Self { dir, port: free_port(), args, child: None };
         server.launch().await;
         server
     }
 
     /// An address at which nothing listens, until [`RedisServer::launch`].
     pub fn not_started() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            port: free_port(),
-            args: Vec::new(),
-            child: None,
-        }
+        Self { dir: tempfile::tempdir().unwrap(), port: free_port(), args: Vec::new(), child: None }
     }
 
     pub async fn launch(&mut self) {
         let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", self.dir.path().to_str().unwrap()])
             .args(&self.args)
             .stdout(Stdio::null())
@@ -74,12 +55,7 @@ impl RedisServer {
             .expect("redis-server is installed");
         self.child = Some(child);
         let deadline = Instant::now() + SOON;
-        while redis::Client::open(self.url())
-            .unwrap()
-            .get_multiplexed_async_connection()
-            .await
-            .is_err()
-        {
+        while redis::Client::open(self.url()).unwrap().get_multiplexed_async_connection().await.is_err() {
             assert!(Instant::now() < deadline, "redis did not start");
             sleep(Duration::from_millis(10)).await;
         }
@@ -105,11 +81,7 @@ impl RedisServer {
     }
 
     pub async fn client(&self) -> MultiplexedConnection {
-        redis::Client::open(self.url())
-            .unwrap()
-            .get_multiplexed_async_connection()
-            .await
-            .unwrap()
+        redis::Client::open(self.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
     }
 
     /// Runs a command, written with blanks between its words.
@@ -137,21 +109,14 @@ impl RedisServer {
             nodes.push(self.node(&format!("node-{number}")).await);
         }
         for node in &nodes {
-            until("all nodes are seen", async || {
-                node.router.live_boots().len() == N
-            })
-            .await;
+            until("all nodes are seen", async || node.router.live_boots().len() == N).await;
         }
         nodes.try_into().ok().unwrap()
     }
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub struct Node {
@@ -175,9 +140,7 @@ impl Node {
                 }
             }
         };
-        timeout(Duration::from_secs(20), picking)
-            .await
-            .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+        timeout(Duration::from_secs(20), picking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
     }
 
     pub async fn next_delivery(&mut self) -> (BootId, Bytes) {
@@ -205,9 +168,7 @@ impl Node {
     }
 
     pub async fn send(&self, to: &Node, payload: impl Into<Bytes>) -> herald_router::Published {
-        self.router
-            .publish(vec![(to.router.boot(), payload.into())])
-            .await
+        self.router.publish(vec![(to.router.boot(), payload.into())]).await
     }
 }
 
