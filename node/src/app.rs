@@ -9,6 +9,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
 use crate::hub::Hub;
+use crate::known_conversations::KnownConversations;
+use crate::pair_memory::PairMemory;
 use crate::service::check_rate::Rates;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
@@ -23,4 +25,6 @@ pub struct App {
     pub router: Router,
     pub hub: Hub,
     pub rates: Rates,
+    pub known_conversations: KnownConversations,
+    pub pair_memory: PairMemory,
 }

@@ -9,6 +9,8 @@ pub mod domain;
 pub mod error;
 pub mod hub;
 pub mod metrics;
+pub mod known_conversations;
+pub mod pair_memory;
 pub mod protocol;
 pub mod run;
 pub mod service;

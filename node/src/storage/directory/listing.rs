@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 pub const ROWS_MAX: usize = 1_000;
 
 pub const STATEMENTS: &[&str] =
-    &[LIST_PAIR, ADD_PENDING, CONFIRM, WITHDRAW, STAND_IN, MARK_LEFT, READ_PENDING, DELETE_LEFT];
+    &[LIST_PAIR, ADD_PENDING, CONFIRM, WITHDRAW, STAND_IN, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
 
 /// What is known of the one who is to receive a first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,27 @@ pub async fn mark_left(
 
 fn columns(joinings: &[Joining]) -> (Vec<UserId>, Vec<JoinToken>) {
     joinings.iter().map(|joining| (joining.user, joining.token)).unzip()
+}
+
+/// Where a user's list says to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The other user of a direct conversation.
+    pub peer: Option<UserId>,
+}
+
+const FIND: &str = "select peer_id from listing where user_id = $1 and conversation_id = $2 limit 1";
+
+/// Whether a conversation is in a user's list, or was.
+pub async fn find(
+    directory: &Directory,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<Option<Found>, StorageError> {
+    let client = directory.client().await?;
+    let statement = client.prepare_cached(FIND).await?;
+    let row = client.query_opt(&statement, &[&user, &conversation]).await?;
+    row.map(|row| Ok(Found { peer: row.try_get(0)? })).transpose()
 }
 
 /// A joining of which it is not known whether it came to be.
