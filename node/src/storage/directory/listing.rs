@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 pub const ROWS_MAX: usize = 1_000;
 
 pub const STATEMENTS: &[&str] =
-    &[LIST_PAIR, ADD_PENDING, CONFIRM, WITHDRAW, STAND_IN, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
+    &[LIST_PAIR, NOW, ADD_PENDING, CONFIRM, WITHDRAW, STAND_IN, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
 
 /// What is known of the one who is to receive a first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,15 @@ pub async fn list_pair(
     conversation: ConversationId,
 ) -> Result<Receiver, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(LIST_PAIR).await?;
-    let row = client.query_opt(&statement, &[&sender, &receiver, &conversation]).await?;
+    let row = client.query_opt(LIST_PAIR, &[&sender, &receiver, &conversation]).await?;
     Ok(match row.map(|row| row.try_get::<_, bool>(0)).transpose()? {
         None => Receiver::Unknown,
         Some(true) => Receiver::Out,
         Some(false) => Receiver::Listed,
     })
 }
+
+const NOW: &str = "select clock_timestamp()";
 
 const ADD_PENDING: &str = "\
 insert into listing (user_id, conversation_id, join_token, kind, pending_at)
@@ -67,11 +68,10 @@ pub async fn add_pending(
     joinings: &[Joining],
 ) -> Result<Timestamp, StorageError> {
     let client = directory.client().await?;
-    let now: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
-    let statement = client.prepare_cached(ADD_PENDING).await?;
+    let now: Timestamp = client.query_one(NOW, &[]).await?.try_get(0)?;
     for page in joinings.chunks(ROWS_MAX) {
         let (users, tokens) = columns(page);
-        client.execute(&statement, &[&users, &tokens, &conversation]).await?;
+        client.execute(ADD_PENDING, &[&users, &tokens, &conversation]).await?;
     }
     Ok(now)
 }
@@ -128,10 +128,9 @@ async fn execute_pages(
         return Ok(());
     }
     let client = directory.client().await?;
-    let statement = client.prepare_cached(sql).await?;
     for page in joinings.chunks(ROWS_MAX) {
         let (users, tokens) = columns(page);
-        client.execute(&statement, &[&users, &tokens, &conversation]).await?;
+        client.execute(sql, &[&users, &tokens, &conversation]).await?;
     }
     Ok(())
 }
@@ -154,10 +153,9 @@ pub async fn mark_left(
         return Ok(());
     }
     let client = directory.client().await?;
-    let statement = client.prepare_cached(MARK_LEFT).await?;
     for page in joinings.chunks(ROWS_MAX) {
         let (users, tokens) = columns(page);
-        client.execute(&statement, &[&users, &tokens, &conversation, &left_seq]).await?;
+        client.execute(MARK_LEFT, &[&users, &tokens, &conversation, &left_seq]).await?;
     }
     Ok(())
 }
@@ -182,8 +180,7 @@ pub async fn find(
     conversation: ConversationId,
 ) -> Result<Option<Found>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(FIND).await?;
-    let row = client.query_opt(&statement, &[&user, &conversation]).await?;
+    let row = client.query_opt(FIND, &[&user, &conversation]).await?;
     row.map(|row| Ok(Found { peer: row.try_get(0)? })).transpose()
 }
 
@@ -202,8 +199,7 @@ order by pending_at limit $2";
 /// Pending rows older than `age`, oldest first.
 pub async fn read_pending(directory: &Directory, age: Duration, limit: i64) -> Result<Vec<Pending>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_PENDING).await?;
-    let rows = client.query(&statement, &[&age.as_secs_f64(), &limit]).await?;
+    let rows = client.query(READ_PENDING, &[&age.as_secs_f64(), &limit]).await?;
     rows.iter().map(pending_of).collect()
 }
 
@@ -220,6 +216,5 @@ delete from listing where ctid in (
 /// Deletes rows of joinings that ended longer ago than `age`. Answers how many.
 pub async fn delete_left(directory: &Directory, age: Duration, limit: i64) -> Result<u64, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(DELETE_LEFT).await?;
-    Ok(client.execute(&statement, &[&age.as_secs_f64(), &limit]).await?)
+    Ok(client.execute(DELETE_LEFT, &[&age.as_secs_f64(), &limit]).await?)
 }

@@ -1,5 +1,9 @@
 //! The directory database: users, logins, lists by user, the feed of changes.
 
+pub mod listing;
+pub mod pairs;
+pub mod profiles;
+
 use super::{Client, Database, StorageError};
 
 #[derive(Clone, Debug)]

@@ -35,8 +35,7 @@ const ADD_PENDING: &str = "insert into pair_pending (low_user, high_user, token)
 /// Remembers that a pair is about to change, so that a sweep finds it should this node die.
 pub async fn add_pending(directory: &Directory, pending: PendingPair) -> Result<(), StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(ADD_PENDING).await?;
-    client.execute(&statement, &[&pending.low, &pending.high, &pending.token]).await?;
+    client.execute(ADD_PENDING, &[&pending.low, &pending.high, &pending.token]).await?;
     Ok(())
 }
 
@@ -44,8 +43,7 @@ const DELETE_PENDING: &str = "delete from pair_pending where low_user = $1 and h
 
 pub async fn delete_pending(directory: &Directory, pending: PendingPair) -> Result<(), StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(DELETE_PENDING).await?;
-    client.execute(&statement, &[&pending.low, &pending.high, &pending.token]).await?;
+    client.execute(DELETE_PENDING, &[&pending.low, &pending.high, &pending.token]).await?;
     Ok(())
 }
 
@@ -56,8 +54,7 @@ where pending_at < clock_timestamp() - $1::float8 * interval '1 second' order by
 /// Changes that began longer ago than `age` and were not finished.
 pub async fn read_pending(directory: &Directory, age: Duration, limit: i64) -> Result<Vec<PendingPair>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_PENDING).await?;
-    let rows = client.query(&statement, &[&age.as_secs_f64(), &limit]).await?;
+    let rows = client.query(READ_PENDING, &[&age.as_secs_f64(), &limit]).await?;
     rows.iter()
         .map(|row| Ok(PendingPair { low: row.try_get(0)?, high: row.try_get(1)?, token: row.try_get(2)? }))
         .collect()
@@ -88,11 +85,9 @@ pub async fn copy_state(
 ) -> Result<(), StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
-    let blocks = transaction.prepare_cached(COPY_BLOCKS).await?;
-    let friends = transaction.prepare_cached(COPY_FRIENDS).await?;
     let PairState { low_blocks_high, high_blocks_low, is_friends, epoch, version, at } = state;
-    transaction.execute(&blocks, &[&low, &high, low_blocks_high, high_blocks_low, epoch, version, at]).await?;
-    transaction.execute(&friends, &[&low, &high, is_friends, epoch, version, at]).await?;
+    transaction.execute(COPY_BLOCKS, &[&low, &high, low_blocks_high, high_blocks_low, epoch, version, at]).await?;
+    transaction.execute(COPY_FRIENDS, &[&low, &high, is_friends, epoch, version, at]).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -112,8 +107,7 @@ select user_id, other_id from block where other_id = $1 and is_active";
 /// All blocks by a user and of that user.
 pub async fn read_blocks(directory: &Directory, user: UserId) -> Result<Vec<BlockRow>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_BLOCKS).await?;
-    let rows = client.query(&statement, &[&user]).await?;
+    let rows = client.query(READ_BLOCKS, &[&user]).await?;
     rows.iter().map(|row| Ok(BlockRow { user: row.try_get(0)?, other: row.try_get(1)? })).collect()
 }
 
@@ -129,8 +123,7 @@ pub async fn find_blocks(
     others: &[UserId],
 ) -> Result<Vec<BlockRow>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(FIND_BLOCKS).await?;
-    let rows = client.query(&statement, &[&user, &others]).await?;
+    let rows = client.query(FIND_BLOCKS, &[&user, &others]).await?;
     rows.iter().map(|row| Ok(BlockRow { user: row.try_get(0)?, other: row.try_get(1)? })).collect()
 }
 
@@ -152,8 +145,7 @@ pub async fn read_blocked(
     limit: i64,
 ) -> Result<Vec<Listed>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_BLOCKED).await?;
-    let rows = client.query(&statement, &[&user, &after, &limit]).await?;
+    let rows = client.query(READ_BLOCKED, &[&user, &after, &limit]).await?;
     rows.iter().map(|row| Ok(Listed { other: row.try_get(0)?, since: row.try_get(1)? })).collect()
 }
 
@@ -162,7 +154,6 @@ const READ_FRIENDS: &str = "select other_id from friend where user_id = $1 and i
 /// A user's friends.
 pub async fn read_friends(directory: &Directory, user: UserId) -> Result<Vec<UserId>, StorageError> {
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_FRIENDS).await?;
-    let rows = client.query(&statement, &[&user]).await?;
+    let rows = client.query(READ_FRIENDS, &[&user]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

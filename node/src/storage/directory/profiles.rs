@@ -22,8 +22,7 @@ pub async fn read_profiles(directory: &Directory, users: &[UserId]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let client = directory.client().await?;
-    let statement = client.prepare_cached(READ_PROFILES).await?;
-    let rows = client.query(&statement, &[&users]).await?;
+    let rows = client.query(READ_PROFILES, &[&users]).await?;
     rows.iter().map(|row| profile_of(row).map(|profile| (profile.id, profile))).collect()
 }
 
