@@ -14,7 +14,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
 use crate::hub::Hub;
+use crate::known_conversations::KnownConversations;
 use crate::metrics;
+use crate::pair_memory::PairMemory;
 use crate::service::check_rate::Rates;
 use crate::storage::{Directory, Shards, migrate, provision};
 use crate::tasks::Tasks;
@@ -69,6 +71,8 @@ impl Node {
             router,
             hub: Hub::default(),
             rates: Rates::default(),
+            known_conversations: KnownConversations::default(),
+            pair_memory: PairMemory::default(),
             config,
         });
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
