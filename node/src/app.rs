@@ -19,7 +19,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub clock: Clock,
     pub tasks: Tasks,
-    pub settings: ArcSwap<Settings>,
+    pub settings: Arc<ArcSwap<Settings>>,
     pub directory: Directory,
     pub shards: Shards,
     pub router: Router,

@@ -13,12 +13,14 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
+use crate::domain::settings::Settings;
 use crate::hub::Hub;
 use crate::known_conversations::KnownConversations;
 use crate::metrics;
 use crate::pair_memory::PairMemory;
 use crate::service::check_rate::Rates;
-use crate::storage::{Directory, Shards, migrate, provision};
+use crate::storage::shard::open::Providers;
+use crate::storage::{Database, Directory, migrate, shard};
 use crate::tasks::Tasks;
 
 /// What is left of a node's tasks after the drain has this long.
@@ -57,15 +59,16 @@ impl Node {
         migrate::check(&config).await?;
 
         let tasks = Tasks::default();
-        let settings = config.initial_settings()?;
-        let directory = Directory::new(provision::pool(&config.directory.url, config.directory.pool_size)?);
+        let settings = Arc::new(ArcSwap::from_pointee(config.initial_settings()?));
+        let database = &config.directory;
+        let directory = Directory::new(Database::new("directory", &database.url, database.pool_size, &tasks)?);
         let (router, _events) = Router::start(router_config(&config)?).await?;
-        let shards = Shards::new(Vec::new(), Vec::new());
+        let (shards, _commits) = shard::open::open(&config, providers(&router, &settings), &tasks).await?;
 
         let app = Arc::new(App {
             clock: Clock::default(),
             tasks,
-            settings: ArcSwap::from_pointee(settings),
+            settings,
             directory,
             shards,
             router,
@@ -98,6 +101,12 @@ fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
     router.urls.clone_from(&config.redis.urls);
     router.key_prefix.clone_from(&config.redis.key_prefix);
     Ok(router)
+}
+
+/// What the lanes ask anew for every batch.
+fn providers(router: &Router, settings: &Arc<ArcSwap<Settings>>) -> Providers {
+    let (router, settings) = (router.clone(), Arc::clone(settings));
+    Providers { boot: Arc::new(move || router.boot()), policy: Arc::new(move || settings.load().policy()) }
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::StorageError;
@@ -22,18 +21,6 @@ pub async fn connect(url: &str) -> Result<Client, StorageError> {
         let _ = connection.await;
     });
     Ok(client)
-}
-
-/// A pool with bounded waits, without connecting.
-pub fn pool(url: &str, size: usize) -> Result<Pool, StorageError> {
-    let config = Config::from_str(url)?;
-    Pool::builder(Manager::new(config, NoTls))
-        .max_size(size.max(1))
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(CONNECT_TIMEOUT))
-        .create_timeout(Some(CONNECT_TIMEOUT))
-        .build()
-        .map_err(|error| StorageError::Failed(Box::new(error)))
 }
 
 /// Whether a server answers a query.
