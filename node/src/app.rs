@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use herald_router::Router;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
+use crate::gates::Gates;
 use crate::hub::Hub;
 use crate::known_conversations::KnownConversations;
+use crate::members::Members;
 use crate::pair_memory::PairMemory;
 use crate::service::check_rate::Rates;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
+use crate::unread::UnreadCounts;
 
 pub struct App {
     pub config: Arc<Config>,
@@ -25,6 +29,11 @@ pub struct App {
     pub router: Router,
     pub hub: Hub,
     pub rates: Rates,
+    pub gates: Gates,
+    pub members: Members,
+    pub unread: UnreadCounts,
+    /// Told when a peer hints that the directory's feed of changes has news.
+    pub changes: Notify,
     pub known_conversations: KnownConversations,
     pub pair_memory: PairMemory,
 }

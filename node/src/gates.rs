@@ -7,10 +7,10 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::domain::ConversationId;
+use crate::domain::SessionId;
 use crate::domain::gate::Gate;
 use crate::protocol::delivery::EntryItem;
 use crate::protocol::frame::Frame;
-use crate::domain::SessionId;
 
 /// Number of locks; conversations are spread over them.
 const LOCK_COUNT: usize = 64;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use herald_router::{Router, RouterConfig};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tracing::info;
 
 use crate::app::App;
@@ -14,14 +15,19 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
 use crate::domain::settings::Settings;
+use crate::gates::Gates;
 use crate::hub::Hub;
+use crate::inbox;
 use crate::known_conversations::KnownConversations;
+use crate::members::Members;
 use crate::metrics;
 use crate::pair_memory::PairMemory;
 use crate::service::check_rate::Rates;
+use crate::service::deliver::start_delivery;
 use crate::storage::shard::open::Providers;
 use crate::storage::{Database, Directory, migrate, shard};
 use crate::tasks::Tasks;
+use crate::unread::UnreadCounts;
 
 /// What is left of a node's tasks after the drain has this long.
 const TASKS_END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,8 +68,8 @@ impl Node {
         let settings = Arc::new(ArcSwap::from_pointee(config.initial_settings()?));
         let database = &config.directory;
         let directory = Directory::new(Database::new("directory", &database.url, database.pool_size, &tasks)?);
-        let (router, _events) = Router::start(router_config(&config)?).await?;
-        let (shards, _commits) = shard::open::open(&config, providers(&router, &settings), &tasks).await?;
+        let (router, events) = Router::start(router_config(&config)?).await?;
+        let (shards, commits) = shard::open::open(&config, providers(&router, &settings), &tasks).await?;
 
         let app = Arc::new(App {
             clock: Clock::default(),
@@ -74,10 +80,16 @@ impl Node {
             router,
             hub: Hub::default(),
             rates: Rates::default(),
+            gates: Gates::new(config.limits.gates_max),
+            members: Members::new(config.limits.cached_members_max),
+            unread: UnreadCounts::default(),
+            changes: Notify::new(),
             known_conversations: KnownConversations::default(),
             pair_memory: PairMemory::default(),
             config,
         });
+        start_delivery(&app, commits);
+        inbox::start(&app, events);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
         let (_internal, internal_address) = listen(&app.config.internal_listen).await?;

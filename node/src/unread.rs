@@ -71,7 +71,14 @@ impl UnreadCounts {
     }
 
     /// The same for positions whose count is being told by their own answer: only what comes after it is due.
-    pub fn note_told(&self, user: UserId, conversation: ConversationId, last_ordinal: i64, read_ordinal: i64, now: Instant) {
+    pub fn note_told(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        last_ordinal: i64,
+        read_ordinal: i64,
+        now: Instant,
+    ) {
         let mut pairs = self.pairs.lock();
         if pairs.len() >= KEPT_MAX && !pairs.contains_key(&(user, conversation)) {
             return;

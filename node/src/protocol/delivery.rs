@@ -61,6 +61,7 @@ pub enum Item {
         conversation: ConversationId,
         last_ordinal: i64,
         read_ordinal: i64,
+        is_told: bool,
     },
     /// All sessions of these users may have missed something of the conversation.
     Resync {
@@ -104,6 +105,7 @@ mod field_tag {
     pub const USERS: u8 = 16;
     pub const SESSION: u8 = 17;
     pub const CODE: u8 = 18;
+    pub const IS_TOLD: u8 = 19;
 }
 
 /// Collects the items of one payload.
@@ -183,7 +185,14 @@ impl Encoder {
         self.end_item(item_tag::CLOSE);
     }
 
-    pub fn unread(&mut self, user: UserId, conversation: ConversationId, last_ordinal: i64, read_ordinal: i64) {
+    pub fn unread(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        last_ordinal: i64,
+        read_ordinal: i64,
+        is_told: bool,
+    ) {
         self.users(field_tag::USERS, &[user]);
         self.field(field_tag::CONVERSATION, conversation.0.as_bytes());
         let mut bytes = [0_u8; 24];
@@ -193,6 +202,9 @@ impl Encoder {
             *place = read_ordinal.to_be_bytes();
         }
         self.field(field_tag::POSITIONS, &bytes);
+        if is_told {
+            self.field(field_tag::IS_TOLD, &[]);
+        }
         self.end_item(item_tag::UNREAD);
     }
 
@@ -283,6 +295,7 @@ struct Fields {
     users: Vec<UserId>,
     session: Option<SessionId>,
     code: i64,
+    is_told: bool,
 }
 
 /// All items of a payload, in order. Frames share the payload's buffer.
@@ -332,6 +345,7 @@ fn decode_fields(mut body: Bytes) -> Option<Fields> {
             field_tag::USERS => fields.users = users_of(&bytes)?,
             field_tag::SESSION => fields.session = Some(SessionId(uuid_of(&bytes)?)),
             field_tag::CODE => fields.code = number_of(&bytes)?,
+            field_tag::IS_TOLD => fields.is_told = true,
             _ => {}
         }
     }
@@ -376,6 +390,7 @@ fn item_of(tag: u8, fields: Fields) -> Option<Item> {
                 conversation: fields.conversation?,
                 last_ordinal,
                 read_ordinal,
+                is_told: fields.is_told,
             }
         }
         _ => Item::Resync { users: fields.users, conversation: fields.conversation? },
@@ -443,14 +458,14 @@ mod tests {
         encoder.entry(&group_entry(), true);
         encoder.signal(&[user(1), user(2)], &frame, Some(session));
         encoder.close(user(1), session, CloseCode::Replaced);
-        encoder.unread(user(1), conversation, 12, 5);
+        encoder.unread(user(1), conversation, 12, 5, true);
         encoder.resync(&[user(1)], conversation);
         let items = vec![
             Item::Entry(Box::new(direct_entry())),
             Item::Entry(Box::new(group_entry())),
             Item::Signal { users: vec![user(1), user(2)], frame, except: Some(session) },
             Item::Close { user: user(1), session, code: CloseCode::Replaced },
-            Item::Unread { user: user(1), conversation, last_ordinal: 12, read_ordinal: 5 },
+            Item::Unread { user: user(1), conversation, last_ordinal: 12, read_ordinal: 5, is_told: true },
             Item::Resync { users: vec![user(1)], conversation },
         ];
         (items, encoder.finish())

@@ -32,6 +32,8 @@ pub struct SessionHandle {
     pub id: SessionId,
     pub user: UserId,
     pub connected_at: Timestamp,
+    /// Before it entered the hub.
+    entered_at: Instant,
     outgoing_bytes_max: usize,
     is_closed: AtomicBool,
     /// When the last application frame came, in ms of the node's clock.
@@ -116,6 +118,7 @@ impl SessionHandle {
             id: SessionId::random(),
             user: identity.user,
             connected_at: now,
+            entered_at: Instant::now(),
             outgoing_bytes_max,
             is_closed: AtomicBool::new(false),
             heard_at_ms: AtomicI64::new(now.as_millis()),
@@ -154,6 +157,11 @@ impl SessionHandle {
 
     pub fn expires_at(&self) -> Timestamp {
         self.state.lock().expires_at
+    }
+
+    /// When this node came to know it, on the monotonic clock.
+    pub const fn entered_at(&self) -> Instant {
+        self.entered_at
     }
 
     /// A later token of the same user.
@@ -272,6 +280,11 @@ impl SessionHandle {
     pub fn given(&self, conversation: ConversationId, seq: Seq) {
         self.state.lock().received.give_up_to(conversation, seq);
         self.wake.notify_one();
+    }
+
+    /// An entry that this session made itself: it knows it, and is sent no frame of it.
+    pub fn given_own(&self, conversation: ConversationId, seq: Seq) {
+        self.state.lock().received.give(conversation, seq);
     }
 
     /// The client has all up to `seq` (`ack`, `read`).

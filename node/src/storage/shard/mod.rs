@@ -4,6 +4,7 @@ pub mod crash;
 pub mod lane;
 mod memory;
 pub mod open;
+pub mod read_delivery;
 pub mod rows;
 mod slots;
 

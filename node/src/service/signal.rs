@@ -1,0 +1,129 @@
+//! Frames that are no entries: typing, read, status, settings, unread counts, and the closing of sessions elsewhere. Best effort, to a
+//! user's sessions on all nodes, without a gate.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::deliver::{routes_of, send};
+use super::show_entry::tell_unread;
+use crate::app::App;
+use crate::domain::{BootId, ConversationId, ConversationRef, Seq, SessionId, UserId};
+use crate::protocol::codes::CloseCode;
+use crate::protocol::delivery::Encoder;
+use crate::protocol::frame::Frame;
+use crate::storage::StorageError;
+use crate::storage::shard::read_delivery;
+
+/// Sends a frame to all sessions of these users, on all nodes, but one.
+pub async fn signal_users(app: &App, users: &[UserId], frame: &Frame, except: Option<SessionId>) {
+    signal_here(app, users, frame, except);
+    let mut by_boot: HashMap<BootId, Vec<UserId>> = HashMap::new();
+    for_each_route(app, users, |user, boot| by_boot.entry(boot).or_default().push(user)).await;
+    let mut encoders: HashMap<BootId, Encoder> = HashMap::new();
+    for (boot, users) in by_boot {
+        encoders.entry(boot).or_default().signal(&users, frame, except);
+    }
+    send(app, encoders).await;
+}
+
+/// The same for this node's sessions only.
+pub fn signal_here(app: &App, users: &[UserId], frame: &Frame, except: Option<SessionId>) {
+    for user in users {
+        for session in app.hub.of_user(*user).iter().filter(|session| Some(session.id) != except) {
+            session.send(frame);
+        }
+    }
+}
+
+/// Sends a frame to the sessions of all members who see `seq` (`Seq(i64::MAX)`: of all present members), but one user's.
+pub async fn signal_members(app: &App, conversation: ConversationRef, frame: &Frame, except: Option<UserId>, seq: Seq) {
+    let users = match members_seeing(app, conversation, seq).await {
+        Ok(users) => users,
+        Err(error) => {
+            return tracing::debug!(error = &error as &dyn std::error::Error, "members could not be read");
+        }
+    };
+    let users: Vec<UserId> = users.into_iter().filter(|user| Some(*user) != except).collect();
+    signal_users(app, &users, frame, None).await;
+}
+
+/// The members who see an entry; of groups from the set that this node keeps, read where it is missing.
+pub async fn members_seeing(app: &App, conversation: ConversationRef, seq: Seq) -> Result<Vec<UserId>, StorageError> {
+    match conversation {
+        ConversationRef::Direct { low, high, .. } => Ok(vec![low, high]),
+        ConversationRef::Group { id } => {
+            let set = match app.members.get(id) {
+                Some(set) => set,
+                None => app.members.put(id, read_delivery::read_members(app.shards.of(id)?, id).await?),
+            };
+            let users = set.read().seeing(seq).collect();
+            Ok(users)
+        }
+    }
+}
+
+/// Tells a user's sessions everywhere the positions that make its unread count. With `answer`, that frame is sent in place of the
+/// plain count, at once (it is the answer to `read`).
+pub async fn signal_unread(
+    app: &App,
+    user: UserId,
+    conversation: ConversationId,
+    last_ordinal: i64,
+    read_ordinal: i64,
+    answer: Option<(&Frame, Option<SessionId>)>,
+) {
+    show_unread(app, user, conversation, last_ordinal, read_ordinal, answer.is_some());
+    if let Some((frame, except)) = answer {
+        signal_here(app, &[user], frame, except);
+    }
+    let mut encoders: HashMap<BootId, Encoder> = HashMap::new();
+    for_each_route(app, &[user], |user, boot| {
+        let encoder = encoders.entry(boot).or_default();
+        encoder.unread(user, conversation, last_ordinal, read_ordinal, answer.is_some());
+        if let Some((frame, except)) = answer {
+            encoder.signal(&[user], frame, except);
+        }
+    })
+    .await;
+    send(app, encoders).await;
+}
+
+/// Takes positions in for this node's sessions, and tells them unless an answer does.
+pub fn show_unread(
+    app: &App,
+    user: UserId,
+    conversation: ConversationId,
+    last_ordinal: i64,
+    read_ordinal: i64,
+    is_told: bool,
+) {
+    if !app.hub.has_user(user) {
+        return;
+    }
+    let now = Instant::now();
+    if is_told {
+        app.unread.note_told(user, conversation, last_ordinal, read_ordinal, now);
+    } else if let Some(due) = app.unread.note(user, conversation, last_ordinal, read_ordinal, now) {
+        tell_unread(app, due);
+    }
+}
+
+/// Tells the node that holds a session to close it.
+pub async fn close_elsewhere(app: &App, user: UserId, boot: BootId, session: SessionId, code: CloseCode) {
+    let mut encoder = Encoder::default();
+    encoder.close(user, session, code);
+    send(app, HashMap::from([(boot, encoder)])).await;
+}
+
+/// Calls `visit` once for each user and other node that has sessions of it. While Redis is away: never.
+async fn for_each_route(app: &App, users: &[UserId], mut visit: impl FnMut(UserId, BootId)) {
+    if app.router.last_known_boots().is_empty() {
+        return;
+    }
+    let own = app.router.boot();
+    for (user, mut boots) in routes_of(app, users).await.unwrap_or_default() {
+        boots.sort_unstable();
+        boots.dedup();
+        boots.into_iter().filter(|boot| *boot != own).for_each(|boot| visit(user, boot));
+    }
+}

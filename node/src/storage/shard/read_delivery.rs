@@ -1,0 +1,202 @@
+//! What delivery reads: member sets, holes of a log, and entries since a moment, for repair.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::super::StorageError;
+use super::super::pool::Client;
+use super::super::types::Xid8;
+use super::Shard;
+use super::rows::entry_of;
+use crate::domain::member_set::{Interval, MemberSet};
+use crate::domain::message::Message;
+use crate::domain::{
+    Body, BootId, ConversationId, ConversationKind, ConversationRef, Entry, MessageId, Seq, Timestamp, UserId,
+};
+
+/// An entry with what its frame shows of the message it speaks of.
+#[derive(Clone, Debug)]
+pub struct StoredEntry {
+    pub entry: Entry,
+    /// Of an edit: the edited message as it is now.
+    pub target: Option<Box<Message>>,
+}
+
+/// Entries of one conversation, found by repair.
+#[derive(Clone, Debug)]
+pub struct FoundEntries {
+    pub conversation: ConversationRef,
+    pub members_version: i64,
+    pub member_count: i32,
+    /// In seq order; holes are possible, where older transactions made the rest.
+    pub entries: Vec<StoredEntry>,
+}
+
+const READ_MEMBERS_VERSION: &str = "select members_version from conversation where id = $1";
+const READ_MEMBERS: &str = "select user_id, first_seq, left_seq from member where conversation_id = $1";
+const READ_HOLE: &str = "
+    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
+    from entry where id > $1 and id < $2 order by id limit $3";
+const READ_TARGETS: &str = "select id, body from entry where id = any($1) and kind = 1";
+const READ_SINCE: &str = "
+    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
+    from entry
+    where created_at >= $1 and tx >= $2 and ($3::uuid is null or boot = $3)
+    order by id limit $4";
+const READ_CONVERSATIONS: &str = "
+    select id, kind, low_user, high_user, members_version, member_count from conversation where id = any($1)";
+const READ_SNAPSHOT: &str = "select pg_snapshot_xmin(pg_current_snapshot()), clock_timestamp()";
+const READ_GROUP_UNREAD: &str = "
+    select m.user_id, c.last_ordinal, greatest(m.read_ordinal, m.first_ordinal)
+    from conversation c join member m on m.conversation_id = c.id
+    where c.id = $1 and m.left_seq is null and not c.is_dissolved
+    limit 200";
+
+pub const STATEMENTS: &[&str] = &[
+    READ_MEMBERS_VERSION,
+    READ_MEMBERS,
+    READ_HOLE,
+    READ_TARGETS,
+    READ_SINCE,
+    READ_CONVERSATIONS,
+    READ_SNAPSHOT,
+    READ_GROUP_UNREAD,
+];
+
+/// The member set of a group. The version is read first: members read after it are at least as new, and applying a change that
+/// they hold already changes nothing.
+pub async fn read_members(shard: &Shard, conversation: ConversationId) -> Result<MemberSet, StorageError> {
+    let client = shard.client().await?;
+    let version = client.prepare_cached(READ_MEMBERS_VERSION).await?;
+    let members = client.prepare_cached(READ_MEMBERS).await?;
+    let Some(row) = client.query_opt(&version, &[&conversation]).await? else {
+        return Ok(MemberSet::default());
+    };
+    let version: i64 = row.try_get(0)?;
+    let mut intervals = HashMap::new();
+    for row in client.query(&members, &[&conversation]).await? {
+        let user: UserId = row.try_get(0)?;
+        intervals.insert(user, Interval { first: row.try_get(1)?, left: row.try_get(2)? });
+    }
+    Ok(MemberSet::new(version, intervals))
+}
+
+/// The entries after `after` and before `before`, both exclusive, in order.
+pub async fn read_hole(
+    shard: &Shard,
+    conversation: ConversationRef,
+    after: Seq,
+    before: Seq,
+    limit: i64,
+) -> Result<FoundEntries, StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_HOLE).await?;
+    let (from, to) = (conversation.id().message(after), conversation.id().message(before));
+    let rows = client.query(&statement, &[&from, &to, &limit]).await?;
+    let entries = rows.iter().map(|row| entry_of(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    let entries = with_targets(&client, entries).await?;
+    let (mut members_version, mut member_count) = (0, 0);
+    if matches!(conversation, ConversationRef::Group { .. }) {
+        let statement = client.prepare_cached(READ_CONVERSATIONS).await?;
+        if let Some(row) = client.query_opt(&statement, &[&[conversation.id()].as_slice()]).await? {
+            (members_version, member_count) = (row.try_get(4)?, row.try_get(5)?);
+        }
+    }
+    Ok(FoundEntries { conversation, members_version, member_count, entries })
+}
+
+/// Adds to each edit the message that it speaks of, in one query for all.
+async fn with_targets(client: &Client, entries: Vec<Entry>) -> Result<Vec<StoredEntry>, StorageError> {
+    let wanted: Vec<MessageId> = entries.iter().filter_map(edited_message).collect();
+    let mut targets: HashMap<MessageId, Box<Message>> = HashMap::new();
+    if !wanted.is_empty() {
+        let statement = client.prepare_cached(READ_TARGETS).await?;
+        for row in client.query(&statement, &[&wanted]).await? {
+            let body: &str = row.try_get(1)?;
+            let body = Body::from_json(1, body).map_err(|error| StorageError::Failed(Box::new(error)))?;
+            if let Body::Message(message) = body {
+                targets.insert(row.try_get(0)?, message);
+            }
+        }
+    }
+    let with_target = |entry: Entry| {
+        let target = edited_message(&entry).and_then(|id| targets.get(&id).cloned());
+        StoredEntry { entry, target }
+    };
+    Ok(entries.into_iter().map(with_target).collect())
+}
+
+fn edited_message(entry: &Entry) -> Option<MessageId> {
+    match &entry.body {
+        Body::Edit(edit) => Some(entry.id.conversation().message(edit.message_seq)),
+        _ => None,
+    }
+}
+
+/// What repair asks for: entries of transactions from `tx` on, of one boot or of all.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    pub tx: Xid8,
+    /// Not older than this; for the BRIN index.
+    pub created_at: Timestamp,
+    pub boot: Option<BootId>,
+}
+
+/// Entries since a moment, by conversation. More than `limit` entries: the rest is left out, and the second value is true.
+pub async fn read_since(shard: &Shard, since: Since, limit: i64) -> Result<(Vec<FoundEntries>, bool), StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_SINCE).await?;
+    let boot: Option<Uuid> = since.boot.map(|boot| boot.0);
+    let rows = client.query(&statement, &[&since.created_at, &since.tx, &boot, &(limit + 1)]).await?;
+    let is_cut = i64::try_from(rows.len()).unwrap_or(i64::MAX) > limit;
+    let entries = rows.iter().map(|row| entry_of(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    let mut found: Vec<(ConversationId, Vec<StoredEntry>)> = Vec::new();
+    for stored in with_targets(&client, entries).await? {
+        let conversation = stored.entry.id.conversation();
+        match found.last_mut() {
+            Some((last, entries)) if *last == conversation => entries.push(stored),
+            _ => found.push((conversation, vec![stored])),
+        }
+    }
+    let ids: Vec<ConversationId> = found.iter().map(|(id, _)| *id).collect();
+    let statement = client.prepare_cached(READ_CONVERSATIONS).await?;
+    let mut conversations = HashMap::new();
+    for row in client.query(&statement, &[&ids]).await? {
+        let id: ConversationId = row.try_get(0)?;
+        let kind: i16 = row.try_get(1)?;
+        let conversation = match (ConversationKind::from_code(kind), row.try_get(2)?, row.try_get(3)?) {
+            (Some(ConversationKind::Direct), Some(low), Some(high)) => ConversationRef::Direct { id, low, high },
+            _ => ConversationRef::Group { id },
+        };
+        conversations.insert(id, (conversation, row.try_get::<_, i64>(4)?, row.try_get::<_, i32>(5)?));
+    }
+    let with_conversation = |(id, entries): (ConversationId, Vec<StoredEntry>)| {
+        let (conversation, members_version, member_count) = conversations.get(&id).copied()?;
+        Some(FoundEntries { conversation, members_version, member_count, entries })
+    };
+    Ok((found.into_iter().filter_map(with_conversation).collect(), is_cut))
+}
+
+/// The oldest transaction still under way, and the shard's clock. All that commits later has a number not below it.
+pub async fn read_snapshot(shard: &Shard) -> Result<(Xid8, Timestamp), StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_SNAPSHOT).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Time before a cursor's moment from which on entries are looked at: a transaction may be that much older than its commit.
+pub const BRIN_MARGIN: Duration = Duration::from_secs(120);
+
+/// Of each present member of a small group: the group's last ordinal and what the member has read.
+pub async fn read_group_unread(
+    shard: &Shard,
+    conversation: ConversationId,
+) -> Result<Vec<(UserId, i64, i64)>, StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_GROUP_UNREAD).await?;
+    let rows = client.query(&statement, &[&conversation]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}
