@@ -179,3 +179,39 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
         sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// A node whose tasks run on a thread of their own, so that it can be paused and killed.
+pub struct NodeThread {
+    handle: tokio::runtime::Handle,
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl NodeThread {
+    pub async fn start(config: RouterConfig) -> (Self, Node) {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (started, starting) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let handle = runtime.handle().clone();
+            runtime.block_on(async {
+                let node = Node::start(config).await;
+                assert!(started.send((handle, node)).is_ok());
+                let _ = stopped.await;
+            });
+        });
+        let (handle, node) = starting.await.unwrap();
+        (Self { handle, stop, thread }, node)
+    }
+
+    /// Nothing of the node runs for this long, as if its process were stopped.
+    pub async fn pause(&self, duration: Duration) {
+        self.handle.spawn(async move { std::thread::sleep(duration) }).await.unwrap();
+    }
+
+    /// Ends all of it without a farewell.
+    pub fn kill(self) {
+        drop(self.stop);
+        self.thread.join().unwrap();
+    }
+}
