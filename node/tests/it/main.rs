@@ -6,9 +6,13 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::panic,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    clippy::too_many_lines,
+    clippy::missing_panics_doc,
     reason = "tests"
 )]
-#![allow(dead_code, reason = "the support serves all areas")]
+#![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
 mod migrations;
 mod support;

@@ -1,11 +1,16 @@
 //! What the tests stand on: real PostgreSQL and Redis, nodes with real sockets, clients, and waiting with a deadline.
 
+pub mod client;
+pub mod cluster;
 pub mod databases;
+pub mod own;
 pub mod services;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+pub use client::{Device, User};
+pub use cluster::{Cluster, Setup};
 pub use databases::Databases;
 
 /// How long anything may take before a test gives up, unless it says otherwise.
