@@ -13,8 +13,20 @@ use crate::storage::StorageError;
 /// Rows written or read by one statement.
 pub const ROWS_MAX: usize = 1_000;
 
-pub const STATEMENTS: &[&str] =
-    &[LIST_PAIR, NOW, ADD_PENDING, CONFIRM, WITHDRAW, STAND_IN, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
+pub const STATEMENTS: &[&str] = &[
+    LIST_PAIR,
+    NOW,
+    ADD_PENDING,
+    CONFIRM,
+    WITHDRAW,
+    STAND_IN,
+    DOUBT,
+    READ_DOUBTED,
+    MARK_LEFT,
+    FIND,
+    READ_PENDING,
+    DELETE_LEFT,
+];
 
 /// What is known of the one who is to receive a first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +145,33 @@ async fn execute_pages(
         client.execute(sql, &[&users, &tokens, &conversation]).await?;
     }
     Ok(())
+}
+
+const DOUBT: &str = "\
+update listing set pending_at = coalesce(pending_at, clock_timestamp())
+where user_id = any($1) and conversation_id = $2 and left_at is null";
+
+/// Marks rows of memberships that are about to end as pending, so that the sweep finds them should this node die.
+pub async fn doubt(directory: &Directory, conversation: ConversationId, users: &[UserId]) -> Result<(), StorageError> {
+    let client = directory.client().await?;
+    for page in users.chunks(ROWS_MAX) {
+        client.execute(DOUBT, &[&page, &conversation]).await?;
+    }
+    Ok(())
+}
+
+const READ_DOUBTED: &str = "\
+select user_id, join_token from listing
+where user_id = any($1) and conversation_id = $2 and pending_at is not null";
+
+/// The pending rows of these users in one conversation.
+pub async fn read_doubted(
+    directory: &Directory,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> Result<Vec<Joining>, StorageError> {
+    let rows = directory.client().await?.query(READ_DOUBTED, &[&users, &conversation]).await?;
+    rows.iter().map(|row| Ok(Joining { user: row.try_get(0)?, token: row.try_get(1)? })).collect()
 }
 
 const MARK_LEFT: &str = "\

@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod lane;
+pub mod read_members;
 mod memory;
 pub mod open;
 pub mod read_delivery;

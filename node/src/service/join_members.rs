@@ -1,0 +1,63 @@
+//! How users come into a group, over two databases: each joining has a random token; a row with it is written to the user's list as
+//! pending, then the lane makes the member, soon or never, then the mark is cleared. Whatever is left half done the sweep finishes.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::carry_through::{is_certain, retry};
+use crate::app::App;
+use crate::domain::command::{Actor, Command, GroupCommand, Joining, Outcome};
+use crate::domain::{ConversationId, ConversationRef, JoinToken, Timestamp, UserId};
+use crate::error::Result;
+use crate::storage::StorageError;
+use crate::storage::directory::listing;
+use crate::storage::shard::lane::Request;
+
+/// The judge refuses a joining that comes later than this after its row was written: the sweep must be able to tell the dead.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Writes the rows, runs the command that `make` makes of the joinings, and finishes the rows by what came of it.
+pub(super) async fn join_members(
+    app: &App,
+    actor: Actor,
+    conversation: ConversationId,
+    users: &[UserId],
+    make: impl FnOnce(Vec<Joining>, Timestamp) -> GroupCommand,
+) -> Result<Outcome> {
+    let joinings: Vec<Joining> = users.iter().map(|&user| Joining { user, token: JoinToken::random() }).collect();
+    let pending_since = listing::add_pending(&app.directory, conversation, &joinings).await?;
+    let command = Command::Group(make(joinings.clone(), pending_since.plus(COMMITTED_WITHIN)));
+    let place = ConversationRef::Group { id: conversation };
+    let request = Request { conversation: place, actor, command, origin: None, reply: Box::new(|_| {}) };
+    match app.shards.run(request).await {
+        Ok(outcome) => {
+            if let Err(error) = finish(app, conversation, &joinings, &outcome).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "joinings wait for the sweep");
+            }
+            Ok(outcome)
+        }
+        Err(refusal) => {
+            if is_certain(&refusal)
+                && let Err(error) = listing::withdraw(&app.directory, conversation, &joinings).await
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, "joinings wait for the sweep");
+            }
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The token that stands in the shard wins: its row is confirmed or written, others are deleted.
+async fn finish(
+    app: &App,
+    conversation: ConversationId,
+    joinings: &[Joining],
+    outcome: &Outcome,
+) -> Result<(), StorageError> {
+    let Outcome::Members { joined, already, .. } = outcome else { return Ok(()) };
+    let standing: HashSet<JoinToken> = joined.iter().chain(already).map(|joining| joining.token).collect();
+    let void: Vec<Joining> = joinings.iter().copied().filter(|joining| !standing.contains(&joining.token)).collect();
+    retry(|| listing::confirm(&app.directory, conversation, joined)).await?;
+    retry(|| listing::stand_in(&app.directory, conversation, already)).await?;
+    retry(|| listing::withdraw(&app.directory, conversation, &void)).await
+}
