@@ -1,11 +1,14 @@
 //! The application: what every use case may reach. Made once in `run`, shared by all tasks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use herald_router::Router;
 use tokio::sync::Notify;
 
+use crate::auth::keys::Keys;
+use crate::auth::password::Passwords;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
@@ -14,7 +17,10 @@ use crate::hub::Hub;
 use crate::known_conversations::KnownConversations;
 use crate::members::Members;
 use crate::pair_memory::PairMemory;
+use crate::service::authenticate::UsedTokens;
+use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
+use crate::standing::Standing;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
 use crate::unread::UnreadCounts;
@@ -36,4 +42,17 @@ pub struct App {
     pub changes: Notify,
     pub known_conversations: KnownConversations,
     pub pair_memory: PairMemory,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub standing: Standing,
+    pub used_tokens: UsedTokens,
+    pub health: HealthMemory,
+    /// No new sockets: the node is leaving.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,19 +12,25 @@ use tokio::sync::Notify;
 use tracing::info;
 
 use crate::app::App;
+use crate::auth::keys::{KeyError, Keys};
+use crate::auth::password::Passwords;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
 use crate::domain::settings::Settings;
 use crate::gates::Gates;
+use crate::http::{self, serve};
 use crate::hub::Hub;
 use crate::inbox;
 use crate::known_conversations::KnownConversations;
 use crate::members::Members;
 use crate::metrics;
 use crate::pair_memory::PairMemory;
+use crate::service::authenticate::{self, UsedTokens};
+use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
 use crate::service::deliver::start_delivery;
+use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
 use crate::storage::{Database, Directory, migrate, shard};
 use crate::tasks::Tasks;
@@ -51,6 +58,10 @@ pub enum StartError {
     Schema(#[from] migrate::MigrateError),
     #[error("storage")]
     Storage(#[from] crate::storage::StorageError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    #[error("trusted_proxies: `{0}` is neither an address nor a network")]
+    Proxies(String),
     #[error("router")]
     Router(#[from] herald_router::RouterError),
     #[error("{address} cannot be listened on")]
@@ -86,14 +97,24 @@ impl Node {
             changes: Notify::new(),
             known_conversations: KnownConversations::default(),
             pair_memory: PairMemory::default(),
+            keys: Keys::from_config(&config.auth)?,
+            passwords: Passwords::new(config.limits.password_hashes_max),
+            standing: Standing::default(),
+            used_tokens: UsedTokens::default(),
+            health: HealthMemory::default(),
+            draining: AtomicBool::new(false),
             config,
         });
         start_delivery(&app, commits);
         inbox::start(&app, events);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
-        let (_internal, internal_address) = listen(&app.config.internal_listen).await?;
-        let (_clients, address) = listen(&app.config.listen).await?;
+        authenticate::start_spreading(&app);
+
+        let (internal, internal_address) = listen(&app.config.internal_listen).await?;
+        let (clients, address) = listen(&app.config.listen).await?;
+        serve::serve_internal(&app.tasks, internal, http::internal_routes(&app));
+        serve::serve_clients(&app, clients, http::client_routes(&app)).map_err(StartError::Proxies)?;
         info!(node = %app.config.node_id, %address, %internal_address, "node is ready");
         Ok(Self { app, address, internal_address })
     }

@@ -1,5 +1,9 @@
 //! Keys and tokens, without a database: who a token says its bearer is.
 
+pub mod keys;
+pub mod password;
+pub mod tokens;
+
 use std::sync::Arc;
 
 use crate::domain::{LoginId, Timestamp, UserId};

@@ -1,5 +1,6 @@
 //! Ids and rules as types and pure functions. No I/O here.
 
+pub mod account;
 pub mod command;
 pub mod conversation;
 pub mod cursor;

@@ -1,5 +1,6 @@
 //! Frames as types: what clients send and get, what nodes send each other, codes of errors and of closing. No I/O.
 
+pub mod check_json;
 pub mod codes;
 pub mod delivery;
 pub mod field;

@@ -1,10 +1,12 @@
 //! Use cases, one a file, named by a verb: free functions with the application first.
 
+pub mod authenticate;
 pub mod block_user;
 pub mod bury;
 pub mod carry_through;
 pub mod change_message;
 pub mod change_pair;
+pub mod check_health;
 pub mod check_invited;
 pub mod check_rate;
 pub mod deliver;

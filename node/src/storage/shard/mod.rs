@@ -2,10 +2,10 @@
 
 pub mod crash;
 pub mod lane;
-pub mod read_members;
 mod memory;
 pub mod open;
 pub mod read_delivery;
+pub mod read_members;
 pub mod rows;
 mod slots;
 

@@ -1,0 +1,342 @@
+//! What routes take from a request, with our errors: the caller, a JSON body, ids of the path, the query, a page of a list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::problem::HttpError;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::domain::Refusal;
+use crate::protocol::check_json::check_json;
+use crate::service::authenticate::{Accept, authenticate};
+
+/// Greatest body, files aside, in bytes.
+pub const BODY_BYTES_MAX: usize = 128 * 1024;
+/// How much of a body that is too large is read and dropped, so that a client that is still sending sees the answer.
+const DROPPED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A body must have come within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Items of a page when nothing is said, and at most.
+const PAGE_DEFAULT: usize = 50;
+const PAGE_MAX: usize = 200;
+
+/// The token of `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, HttpError> {
+        let token = bearer(&parts.headers).ok_or(Refusal::Unauthorized)?;
+        Ok(authenticate(app, token, Accept::Access).await?)
+    }
+}
+
+/// A JSON body. As an answer: JSON with status 200.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
+        if !is_json(request.headers()) {
+            return Err(Refusal::UnsupportedType.into());
+        }
+        let body = read_body(request).await?;
+        parse_json(&body).map(Self).map_err(HttpError)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be encoded");
+                HttpError(Refusal::Internal).into_response()
+            }
+        }
+    }
+}
+
+/// 201 with what was created.
+pub fn created<T: Serialize>(what: T) -> (StatusCode, Json<T>) {
+    (StatusCode::CREATED, Json(what))
+}
+
+/// A body that may be missing, such as of a call that needs none.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionalJson<T>(pub Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
+        let is_json = is_json(request.headers());
+        let body = read_body(request).await?;
+        if body.is_empty() {
+            return Ok(Self(None));
+        }
+        if !is_json {
+            return Err(Refusal::UnsupportedType.into());
+        }
+        parse_json(&body).map(|body| Self(Some(body))).map_err(HttpError)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// The whole body, bounded in size and time.
+async fn read_body(request: Request) -> Result<Bytes, Refusal> {
+    let claimed = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let body = request.into_body();
+    if claimed.is_some_and(|length| length > BODY_BYTES_MAX) {
+        drop_body(body).await;
+        return Err(Refusal::TooLarge);
+    }
+    let mut stream = body.into_data_stream();
+    let read = async {
+        let mut whole: Vec<u8> = Vec::with_capacity(claimed.unwrap_or(0));
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|_| Refusal::InvalidJson)?;
+            if whole.len() + piece.len() > BODY_BYTES_MAX {
+                return Err(Refusal::TooLarge);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(Bytes::from(whole))
+    };
+    let outcome = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(Refusal::InvalidJson));
+    if matches!(outcome, Err(Refusal::TooLarge)) {
+        drop_body(Body::from_stream(stream)).await;
+    }
+    outcome
+}
+
+async fn drop_body(body: Body) {
+    let mut stream = body.into_data_stream();
+    let mut dropped = 0;
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        while let Some(Ok(piece)) = stream.next().await {
+            dropped += piece.len();
+            if dropped > DROPPED_BYTES_MAX {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+/// Checks depth and text, then parses; what does not fit the type is told by field.
+pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+    check_json(json)?;
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+        if error.inner().is_data() {
+            wrong_field(&error.path().to_string(), error.inner())
+        } else {
+            Refusal::InvalidJson
+        }
+    })?;
+    parser.end().map_err(|_| Refusal::InvalidJson)?;
+    Ok(value)
+}
+
+/// The field that an error of serde is about: where it is, and, of a missing one, its name, which only the text has.
+fn wrong_field(path: &str, error: &serde_json::Error) -> Refusal {
+    let text = error.to_string();
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let parent = if path == "." { "" } else { path };
+    if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        let field = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
+        return Refusal::field(field, "is required");
+    }
+    Refusal::field(parent.to_owned(), message.to_owned())
+}
+
+/// Ids (or other parts) of the path; a malformed one is 404.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|_| HttpError(Refusal::NotFound))
+    }
+}
+
+/// The query string as a type whose fields are optional or have defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(query) => Ok(Self(query.0)),
+            Err(error) => Err(Refusal::field("query", error.body_text()).into()),
+        }
+    }
+}
+
+/// `?limit=&cursor=` of a list.
+#[derive(Clone, Debug)]
+pub struct Paging {
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PagingQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let Query(query) = Query::<PagingQuery>::from_request_parts(parts, state).await?;
+        let limit = parse_limit(query.limit.as_deref(), PAGE_DEFAULT, PAGE_MAX)?;
+        Ok(Self { limit, cursor: query.cursor.filter(|cursor| !cursor.is_empty()) })
+    }
+}
+
+impl Paging {
+    /// What the last item of the page before said; `None` on the first page.
+    pub fn after<T: DeserializeOwned>(&self) -> Result<Option<T>, Refusal> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
+        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refusal::InvalidCursor)?;
+        serde_json::from_slice(&json).map(Some).map_err(|_| Refusal::InvalidCursor)
+    }
+}
+
+/// A `limit`: a larger one than `max` is cut; none is `default`.
+pub fn parse_limit(limit: Option<&str>, default: usize, max: usize) -> Result<usize, Refusal> {
+    match limit.map(str::parse::<u64>) {
+        None => Ok(default),
+        Some(Ok(limit @ 1..)) => Ok(usize::try_from(limit).unwrap_or(max).min(max)),
+        Some(_) => Err(Refusal::field("limit", "must be a whole number from 1 on")),
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A list that has all it has.
+    pub const fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
+    /// Of up to `limit + 1` items read: the first `limit`, and, if there was one more, a cursor of what `key` says of the last one shown.
+    pub fn of<K: Serialize>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = if has_more { items.last().map(|last| cursor(&key(last))) } else { None };
+        Self { items, next_cursor }
+    }
+}
+
+/// An opaque cursor that [`Paging::after`] reads back.
+pub fn cursor<K: Serialize>(key: &K) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
+}
+
+/// For a field of a PATCH: absent is `None`, null is `Some(None)`. Use with `#[serde(default, deserialize_with = "patch")]`.
+pub fn patch<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only parsed")]
+        n: u32,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only parsed")]
+        name: String,
+        #[expect(dead_code, reason = "only parsed")]
+        list: Vec<Inner>,
+    }
+
+    fn refusal(json: &str) -> Refusal {
+        parse_json::<Outer>(json.as_bytes()).unwrap_err()
+    }
+
+    fn field(json: &str) -> String {
+        match refusal(json) {
+            Refusal::InvalidRequest(errors) => errors[0].field.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_by_field() {
+        assert_eq!(field(r#"{"list":[]}"#), "name");
+        assert_eq!(field(r#"{"name":5,"list":[]}"#), "name");
+        assert_eq!(field(r#"{"name":"x","list":[{"n":1},{}]}"#), "list[1].n");
+        assert_eq!(field(r#"{"name":"x","list":[{"n":-1}]}"#), "list[0].n");
+        assert_eq!(field("[]"), "");
+    }
+
+    #[test]
+    fn what_is_no_json_or_no_text_is_told_as_such() {
+        for bad in ["", "{", "{\"name\":\"x\",\"list\":[]}x", "{'a':1}"] {
+            assert_eq!(refusal(bad), Refusal::InvalidJson, "{bad}");
+        }
+        assert_eq!(refusal(&"[".repeat(33)), Refusal::InvalidJson);
+        assert_eq!(refusal(r#"{"name":"\ud800","list":[]}"#), Refusal::InvalidText("body"));
+    }
+
+    #[test]
+    fn a_limit_is_cut_and_a_cursor_comes_back() {
+        assert_eq!(parse_limit(None, 50, 200), Ok(50));
+        assert_eq!(parse_limit(Some("100000000000"), 50, 200), Ok(200));
+        assert!(parse_limit(Some("0"), 50, 200).is_err());
+        assert!(parse_limit(Some("-1"), 50, 200).is_err());
+        let page = Page::of(vec![1, 2, 3], 2, |last| (*last, "x"));
+        assert_eq!(page.items, [1, 2]);
+        let paging = Paging { limit: 2, cursor: page.next_cursor };
+        assert_eq!(paging.after::<(i32, String)>(), Ok(Some((2, "x".to_owned()))));
+        assert_eq!(Page::of(vec![1, 2], 2, |last| *last).next_cursor, None);
+        let damaged = Paging { limit: 2, cursor: Some("%%".to_owned()) };
+        assert_eq!(damaged.after::<i32>(), Err(Refusal::InvalidCursor));
+    }
+}

@@ -1,0 +1,73 @@
+//! REST: every route on this page. One file per resource; `extract` and `problem` are what they share.
+
+pub mod address;
+pub mod connections;
+pub mod cors;
+pub mod extract;
+pub mod health;
+pub mod problem;
+pub mod serve;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::FutureExt as _;
+
+use crate::app::App;
+use crate::domain::Refusal;
+use problem::HttpError;
+
+/// All that clients can call.
+pub fn client_routes(app: &Arc<App>) -> Router {
+    Router::new()
+        .nest("/api/v1", api())
+        .nest("/api", api())
+        .merge(health::routes())
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(app), cors::cors))
+        .layer(from_fn(catch_panic))
+        .layer(from_fn(count))
+        .with_state(Arc::clone(app))
+}
+
+/// What operators can call: on the internal port.
+pub fn internal_routes(app: &Arc<App>) -> Router {
+    Router::new()
+        .merge(health::routes())
+        .route("/metrics", get(async || crate::metrics::render()))
+        .fallback(problem::not_found)
+        .with_state(Arc::clone(app))
+}
+
+/// The same routes answer under `/api/v1` and `/api`.
+fn api() -> Router<Arc<App>> {
+    Router::new().route("/health", get(health::health))
+}
+
+/// A panic ends its request, not the connection.
+async fn catch_panic(request: Request, next: Next) -> Response {
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        tracing::error!("a request panicked");
+        HttpError(Refusal::Internal).into_response()
+    })
+}
+
+/// Requests and their times, by route and status.
+async fn count(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("herald_http_requests_total", "route" => route.clone(), "status" => status).increment(1);
+    metrics::histogram!("herald_http_request_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
+    response
+}

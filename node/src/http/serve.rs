@@ -1,0 +1,138 @@
+//! Accepts sockets and speaks HTTP/1 on them. `axum::serve` holds a half-sent head for ever; here a head has 5 s, sockets are
+//! counted, and nothing waits without a bound.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Request, header};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{debug, warn};
+
+use super::address::{ClientAddress, IsHttps, TrustedProxies};
+use super::connections::{ConnectionPermit, Connections};
+use crate::app::App;
+use crate::config::Config;
+use crate::tasks::Tasks;
+
+/// A head must have come within this time; as long may a kept-alive connection idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most of a head and of what is read at once, in bytes.
+const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
+/// After `accept` failed, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Requests that are being answered when the node stops have this long.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// What one gets who is one too many.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What every connection of a listener shares.
+#[derive(Debug)]
+struct Listener {
+    routes: Router,
+    proxies: TrustedProxies,
+    connections: Arc<Connections>,
+}
+
+/// Serves clients until the node stops. The error is what of `trusted_proxies` cannot be read.
+pub fn serve_clients(app: &Arc<App>, listener: TcpListener, routes: Router) -> Result<Arc<Connections>, String> {
+    let config = &app.config;
+    let connections = client_connections(config);
+    let proxies = TrustedProxies::parse(&config.trusted_proxies)?;
+    let shared = Arc::new(Listener { routes, proxies, connections: Arc::clone(&connections) });
+    let tasks = app.tasks.clone();
+    app.tasks.spawn("accept", accept(tasks, listener, shared));
+    Ok(connections)
+}
+
+/// Serves operators, without limits per address.
+pub fn serve_internal(tasks: &Tasks, listener: TcpListener, routes: Router) {
+    let connections = Connections::new(1_000, usize::MAX, false);
+    let shared = Arc::new(Listener { routes, proxies: TrustedProxies::default(), connections });
+    tasks.spawn("accept_internal", accept(tasks.clone(), listener, shared));
+}
+
+fn client_connections(config: &Config) -> Arc<Connections> {
+    let limits = &config.limits;
+    Connections::new(limits.connections_max, limits.connections_per_address_max, !config.is_development)
+}
+
+async fn accept(tasks: Tasks, listener: TcpListener, shared: Arc<Listener>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = tasks.stopping() => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => admit(&tasks, &shared, socket, peer.ip().to_canonical()),
+            Err(error) => {
+                warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(tasks: &Tasks, shared: &Arc<Listener>, socket: TcpStream, peer: IpAddr) {
+    let counted = (!shared.proxies.contains(peer)).then_some(peer);
+    let Some(permit) = shared.connections.admit(counted) else {
+        metrics::counter!("herald_connections_refused_total").increment(1);
+        // Best effort, without waiting: this is a fresh socket, whose buffer is empty.
+        let _ = socket.try_write(FULL);
+        return;
+    };
+    if let Err(error) = socket.set_nodelay(true) {
+        debug!(%error, "the socket is gone already");
+        return;
+    }
+    let task_tasks = tasks.clone();
+    tasks.spawn("connection", serve_connection(task_tasks, Arc::clone(shared), socket, peer, permit));
+}
+
+async fn serve_connection(
+    tasks: Tasks,
+    shared: Arc<Listener>,
+    socket: TcpStream,
+    peer: IpAddr,
+    permit: ConnectionPermit,
+) {
+    let routes = TowerToHyperService::new(shared.routes.clone());
+    let is_proxied = shared.proxies.contains(peer);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let address = shared.proxies.client(peer, request.headers());
+        let is_https = shared.proxies.is_https(peer, request.headers());
+        let mut own = Some(permit.clone());
+        if is_proxied && request.headers().contains_key(header::UPGRADE) {
+            own = shared.connections.admit_address(permit.clone(), address);
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(address));
+        extensions.insert(IsHttps(is_https));
+        // Without a permit the WebSocket route refuses: too many from this address.
+        if let Some(own) = own {
+            extensions.insert(own);
+        }
+        routes.call(request)
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER_BYTES_MAX);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
+    let mut connection = std::pin::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = tasks.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_ANSWER_TIMEOUT, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(error = &*error, "connection ended");
+    }
+}

@@ -1,0 +1,98 @@
+//! Looks a client's JSON over before any parser sees it: how deep it nests, and whether its strings escape what is no text.
+//! A parser that recurses may not be given depth, and some read a lone surrogate as NUL, which PostgreSQL refuses.
+
+use crate::domain::Refusal;
+
+/// Greatest nesting of arrays and objects.
+pub const DEPTH_MAX: usize = 32;
+
+/// Refuses nesting deeper than [`DEPTH_MAX`] (`invalid_json`), `\u0000` and lone surrogates (`invalid_text`). Says nothing else about
+/// the syntax: the parser does.
+pub fn check_json(json: &[u8]) -> Result<(), Refusal> {
+    let mut depth = 0_usize;
+    let mut is_text_bad = false;
+    let mut rest = json.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(Refusal::InvalidJson);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let (after, is_good) = check_string(rest.as_slice());
+                is_text_bad |= !is_good;
+                rest = after.iter();
+            }
+            _ => {}
+        }
+    }
+    if is_text_bad { Err(Refusal::InvalidText("body")) } else { Ok(()) }
+}
+
+/// What follows the string's closing quote, and whether its escapes are text.
+fn check_string(mut rest: &[u8]) -> (&[u8], bool) {
+    let mut is_good = true;
+    loop {
+        // Most of a text is neither quote nor backslash; nothing of it matters here.
+        let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            return (&[], is_good);
+        };
+        let (_, from) = rest.split_at(at);
+        match from {
+            [b'"', after @ ..] => return (after, is_good),
+            [b'\\', b'u', after @ ..] => {
+                rest = after;
+                match hex(after) {
+                    Some(0xd800..=0xdbff) => match after {
+                        [_, _, _, _, b'\\', b'u', low @ ..] if matches!(hex(low), Some(0xdc00..=0xdfff)) => {
+                            rest = low.get(4..).unwrap_or_default();
+                        }
+                        _ => is_good = false,
+                    },
+                    Some(0 | 0xdc00..=0xdfff) => is_good = false,
+                    _ => {}
+                }
+            }
+            [_, _, after @ ..] => rest = after,
+            _ => return (&[], is_good),
+        }
+    }
+}
+
+/// The four digits of a `\u` escape; `None` where they are none, which the parser then refuses.
+fn hex(digits: &[u8]) -> Option<u32> {
+    let digits = digits.get(..4)?;
+    digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_bounded_and_brackets_in_strings_do_not_count() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(check_json(nested(32).as_bytes()), Ok(()));
+        assert_eq!(check_json(nested(33).as_bytes()), Err(Refusal::InvalidJson));
+        assert_eq!(check_json(format!("\"{}\"", "[".repeat(99)).as_bytes()), Ok(()));
+        assert_eq!(check_json(format!(r#"["\"{}"]"#, "[".repeat(99)).as_bytes()), Ok(()));
+        assert_eq!(check_json("[[]]".repeat(100).as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        for bad in
+            [r#""\u0000""#, r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83dx""#, r#"{"a":["\uDFFF"]}"#]
+        {
+            assert_eq!(check_json(bad.as_bytes()), Err(Refusal::InvalidText("body")), "{bad}");
+        }
+        for good in
+            [r#""\ud83d\ude00""#, r#""\\u0000""#, r#""\\ud800""#, r#""\u0001 \" \u00e9""#, "\"", "\"\\", r#""\u12"#, ""]
+        {
+            assert_eq!(check_json(good.as_bytes()), Ok(()), "{good}");
+        }
+    }
+}
