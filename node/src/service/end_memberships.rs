@@ -29,7 +29,8 @@ pub(super) async fn end_memberships(
         Err(_) => Ok(()),
     };
     if let Err(error) = finished {
-        tracing::warn!(error = &error as &dyn std::error::Error, "ended memberships wait for the sweep");
+        let cause: &dyn std::error::Error = &error;
+        tracing::warn!(error = cause, "ended memberships wait for the sweep");
     }
     Ok(outcome?)
 }

@@ -32,7 +32,8 @@ pub(super) async fn join_members(
     match app.shards.run(request).await {
         Ok(outcome) => {
             if let Err(error) = finish(app, conversation, &joinings, &outcome).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "joinings wait for the sweep");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "joinings wait for the sweep");
             }
             Ok(outcome)
         }
@@ -40,7 +41,8 @@ pub(super) async fn join_members(
             if is_certain(&refusal)
                 && let Err(error) = listing::withdraw(&app.directory, conversation, &joinings).await
             {
-                tracing::warn!(error = &error as &dyn std::error::Error, "joinings wait for the sweep");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "joinings wait for the sweep");
             }
             Err(refusal.into())
         }

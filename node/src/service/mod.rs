@@ -1,25 +1,32 @@
 //! Use cases, one a file, named by a verb: free functions with the application first.
 
 pub mod authenticate;
+pub mod add_members;
 pub mod block_user;
 pub mod bury;
 pub mod carry_through;
+pub mod change_group;
 pub mod change_message;
 pub mod change_pair;
 pub mod check_health;
 pub mod check_invited;
 pub mod check_rate;
+pub mod create_group;
 pub mod deliver;
+pub mod dissolve_group;
 pub mod edit_message;
 pub mod end_memberships;
 pub mod fill;
 pub mod item_of_stored;
 pub mod join_members;
+pub mod leave_group;
+pub mod list_members;
 pub mod look_up_pairs;
 pub mod make_friends;
 pub mod metrics;
 pub mod react;
 pub mod recall_message;
+pub mod remove_members;
 pub mod repair;
 pub mod resolve;
 pub mod restore_routes;

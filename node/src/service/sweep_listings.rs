@@ -36,7 +36,8 @@ pub async fn sweep_listings(app: &Arc<App>, age: Duration) -> Result<usize> {
         match settle(app, conversation, &joinings).await {
             Ok(()) => finished += joinings.len(),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "joinings wait for their shard");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "joinings wait for their shard");
             }
         }
     }

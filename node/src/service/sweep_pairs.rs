@@ -22,7 +22,8 @@ pub async fn sweep_pairs(app: &Arc<App>, age: Duration) -> Result<usize> {
         match finish(app, pending).await {
             Ok(()) => finished += 1,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a pair's change waits for its shard");
+                let cause: &dyn std::error::Error = &error;
+                tracing::warn!(error = cause, "a pair's change waits for its shard");
             }
         }
     }
