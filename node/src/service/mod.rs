@@ -1,7 +1,7 @@
 //! Use cases, one a file, named by a verb: free functions with the application first.
 
-pub mod authenticate;
 pub mod add_members;
+pub mod authenticate;
 pub mod block_user;
 pub mod bury;
 pub mod carry_through;
