@@ -28,6 +28,9 @@ pub(crate) const USERS_TTL_MS: u64 = 60 * 60 * 1_000;
 /// How often its time to live is prolonged, in renewals.
 const USERS_TOUCH_RENEWALS: u64 = 600;
 
+/// How often the servers of a cluster are asked who they are, in renewals.
+const CLUSTER_LOOK_RENEWALS: u64 = 2;
+
 /// What a server says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Identity {
@@ -142,6 +145,9 @@ impl Keeper {
         if self.has_taken && self.must_take.is_none() {
             self.renew().await?;
         }
+        if self.has_taken && self.renewals.is_multiple_of(CLUSTER_LOOK_RENEWALS) {
+            self.look_at_cluster().await?;
+        }
         if !self.has_taken || self.must_take.is_some() {
             self.take().await?;
         }
@@ -165,14 +171,33 @@ impl Keeper {
         };
         let identity = within(timeout, preparing).await?;
         check_identity(&identity, self.has_taken)?;
-        let has_lost = self.has_taken && identity.run_ids != self.run_ids;
+        let has_lost = self.note_run_ids(identity.run_ids);
+        self.read_born(&mut links, has_lost).await?;
+        self.links = Some(links);
+        Ok(())
+    }
+
+    /// True if a server of before is no longer there, and what it held in memory with it.
+    fn note_run_ids(&mut self, run_ids: Vec<String>) -> bool {
+        let has_lost = self.has_taken && !self.run_ids.iter().all(|known| run_ids.contains(known));
         if has_lost {
             tracing::warn!("redis was restarted or replaced");
             self.must_take.get_or_insert(RoutesGoneReason::RedisLostData);
         }
-        self.run_ids = identity.run_ids;
-        self.read_born(&mut links, has_lost).await?;
-        self.links = Some(links);
+        self.run_ids = run_ids;
+        has_lost
+    }
+
+    /// A single server's end is seen by its connections. A cluster's client mends them by itself, so the servers are asked who they are.
+    async fn look_at_cluster(&mut self) -> Result<(), RouterError> {
+        let Some(links) = self.links.as_mut().filter(|links| links.lease.is_cluster()) else { return Ok(()) };
+        let identity = within(self.shared.config.command_timeout(), identify(&mut links.lease)).await?;
+        if self.note_run_ids(identity.run_ids)
+            && let Some(mut links) = self.links.take()
+        {
+            self.read_born(&mut links, true).await?;
+            self.links = Some(links);
+        }
         Ok(())
     }
 

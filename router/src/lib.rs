@@ -176,5 +176,7 @@ impl Router {
         if let Ok((_, connection)) = main {
             keeper::leave(&self.shared, connection).await;
         }
+        // Whoever still calls is answered at once.
+        self.shared.set_down("this node has left");
     }
 }

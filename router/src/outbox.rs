@@ -419,10 +419,13 @@ fn settle(shared: &Shared, number: u64, payloads: usize, answers: &[Value]) -> S
             let Some(mut entry) = state.queue.pop_front() else {
                 break;
             };
+            let mut may_pass = false;
             let outcome = match answer {
                 Value::Nil => Outcome::Stale,
                 Value::ServerError(error) => {
-                    refused = Some(RedisError::from(error.clone()));
+                    let error = RedisError::from(error.clone());
+                    may_pass = is_away(&error) || error.code() == Some("OOM");
+                    refused = Some(error);
                     Outcome::Refused
                 }
                 _ => Outcome::Taken,
@@ -433,10 +436,12 @@ fn settle(shared: &Shared, number: u64, payloads: usize, answers: &[Value]) -> S
             match outcome {
                 Outcome::Taken => counts.0 += 1,
                 Outcome::Stale => counts.1 += 1,
-                Outcome::Refused => {
+                Outcome::Refused if may_pass => {
                     keep.push(entry);
                     continue;
                 }
+                // It would be refused for ever, and hold up all others; its counter shows the hole.
+                Outcome::Refused => {}
             }
             state.queue_bytes = state.queue_bytes.saturating_sub(entry.cost());
         }
@@ -455,7 +460,7 @@ fn settle(shared: &Shared, number: u64, payloads: usize, answers: &[Value]) -> S
         None => Sent::Some,
         Some(error) => {
             shared.metrics.refused.increment(1);
-            tracing::warn!(%error, "redis refuses entries; they wait");
+            tracing::warn!(%error, "redis refuses entries");
             if is_away(&error) {
                 shared.mark_broken(number, &error);
             }
