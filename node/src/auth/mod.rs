@@ -6,6 +6,7 @@ pub mod tokens;
 
 use std::sync::Arc;
 
+use crate::domain::command::Actor;
 use crate::domain::{LoginId, Timestamp, UserId};
 
 /// A checked token: who is calling.
@@ -22,6 +23,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The caller as the one who acts in a log.
+    pub fn actor(&self) -> Actor {
+        Actor { id: self.user, name: Arc::clone(&self.display_name) }
+    }
+
     pub fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role == "admin")
     }

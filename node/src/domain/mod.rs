@@ -10,6 +10,7 @@ pub mod ids;
 pub mod member_set;
 pub mod message;
 pub mod profile;
+pub mod reactions;
 pub mod refusal;
 pub mod send;
 pub mod settings;

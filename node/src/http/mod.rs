@@ -5,7 +5,10 @@ pub mod connections;
 pub mod cors;
 pub mod extract;
 pub mod health;
+pub mod message_json;
+pub mod messages;
 pub mod problem;
+pub mod relationships;
 pub mod serve;
 
 use std::panic::AssertUnwindSafe;
@@ -16,7 +19,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 
 use crate::app::App;
@@ -48,7 +51,16 @@ pub fn internal_routes(app: &Arc<App>) -> Router {
 
 /// The same routes answer under `/api/v1` and `/api`.
 fn api() -> Router<Arc<App>> {
-    Router::new().route("/health", get(health::health))
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/messages/{id}", post(messages::send_to_user).patch(messages::edit))
+        .route("/messages/{id}/recall", post(messages::recall))
+        .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
+        .route("/conversations/{id}/messages", post(messages::send_to_conversation))
+        .route("/groups/{id}/messages", post(messages::send_to_conversation))
+        .route("/relationships/block", post(relationships::block))
+        .route("/relationships/unblock", post(relationships::unblock))
+        .route("/relationships/blocked", get(relationships::blocked))
 }
 
 /// A panic ends its request, not the connection.

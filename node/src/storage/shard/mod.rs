@@ -6,6 +6,7 @@ mod memory;
 pub mod open;
 pub mod read_delivery;
 pub mod read_members;
+pub mod read_message;
 pub mod rows;
 mod slots;
 

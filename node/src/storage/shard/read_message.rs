@@ -1,0 +1,60 @@
+//! One message as one user may see it, and the reactions of messages.
+
+use std::collections::HashMap;
+
+use super::Shard;
+use super::rows::entry_of;
+use crate::domain::reactions::{ReactionCount, Reactions};
+use crate::domain::{ConversationId, ConversationRef, Entry, MessageId, Seq, UserId};
+use crate::storage::StorageError;
+
+pub const STATEMENTS: &[&str] = &[READ_MESSAGE, READ_REACTIONS];
+
+const READ_MESSAGE: &str = "\
+select c.low_user, c.high_user, e.id, e.sender_id, e.sender_name, e.kind, e.body, e.temp_id, e.ordinal, e.created_at
+from entry e
+join conversation c on c.id = $2
+left join member m on m.conversation_id = c.id and m.user_id = $4
+where e.id = $1 and e.kind = 1
+  and (c.low_user = $4 or c.high_user = $4
+       or m.first_seq <= $3 and m.left_seq is null and not c.is_dissolved)";
+
+/// The message of this id, where it is one, and `reader` is in its conversation and may see it.
+pub async fn read_message(
+    shard: &Shard,
+    message: MessageId,
+    reader: UserId,
+) -> Result<Option<(ConversationRef, Entry)>, StorageError> {
+    let (id, seq) = (message.conversation(), message.seq());
+    let row = shard.client().await?.query_opt(READ_MESSAGE, &[&message, &id, &seq, &reader]).await?;
+    row.map(|row| {
+        let pair: (Option<UserId>, Option<UserId>) = (row.try_get(0)?, row.try_get(1)?);
+        let conversation = match pair {
+            (Some(low), Some(high)) => ConversationRef::Direct { id, low, high },
+            _ => ConversationRef::Group { id },
+        };
+        Ok((conversation, entry_of(&row, 2)?))
+    })
+    .transpose()
+}
+
+const READ_REACTIONS: &str = "\
+select message_seq, emoji, count(*), bool_or(user_id = $3) from reaction
+where conversation_id = $1 and message_seq = any($2) and is_present
+group by message_seq, emoji";
+
+/// Reactions of these messages of one conversation, as `reader` sees them; messages without any are left out.
+pub async fn read_reactions(
+    shard: &Shard,
+    conversation: ConversationId,
+    messages: &[Seq],
+    reader: UserId,
+) -> Result<HashMap<Seq, Reactions>, StorageError> {
+    let mut found: HashMap<Seq, Reactions> = HashMap::new();
+    let rows = shard.client().await?.query(READ_REACTIONS, &[&conversation, &messages, &reader]).await?;
+    for row in rows {
+        let count = ReactionCount { count: row.try_get(2)?, me: row.try_get(3)? };
+        found.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, count);
+    }
+    Ok(found)
+}
