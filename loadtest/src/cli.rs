@@ -67,6 +67,9 @@ pub struct TargetArgs {
     /// Loopback addresses to connect from, where one address's ports do not suffice; 0: the kernel's choice.
     #[arg(long, global = true, default_value_t = 0)]
     pub source_addresses: u32,
+    /// Shortest time between two looks at the sockets: spares CPU for the server, and adds up to so much to a latency.
+    #[arg(long, global = true, default_value_t = 250)]
+    pub coalesce_us: u64,
     /// Writes the report as JSON.
     #[arg(long, global = true)]
     pub json: Option<PathBuf>,

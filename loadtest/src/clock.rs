@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 pub const SECOND_NS: u64 = 1_000_000_000;
 pub const MILLISECOND_NS: u64 = 1_000_000;
+pub const MICROSECOND_NS: u64 = 1_000;
 
 /// One monotonic clock for all threads of a run.
 #[derive(Clone, Copy)]

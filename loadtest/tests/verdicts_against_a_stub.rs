@@ -150,6 +150,43 @@ fn a_resync_is_followed_by_a_sync_that_brings_what_was_lost() {
 }
 
 #[test]
+fn in_a_group_every_member_must_get_every_message_whatever_the_threads() {
+    let group = "group --groups 2 --members 4 --senders 2 --rate 200 --warmup-s 0 --duration-s 1 --drain-s 1";
+    for threads in [1, 2] {
+        let ran = run(&stub::start(Fault::Nothing, 0), &format!("{group} --threads {threads}"));
+        assert_eq!((ran.code, ran.faults()), (0, vec![]), "{threads}");
+        assert_eq!(ran.verdict("expected"), 3 * ran.verdict("sent"));
+        let ran = run(&stub::start(Fault::LoseForOne, 50), &format!("{group} --threads {threads}"));
+        assert_eq!((ran.code, ran.faults()), (1, vec![("lost", 1)]), "{threads}");
+    }
+}
+
+#[test]
+fn users_are_registered_once_and_their_tokens_made_here() {
+    let place = Place::new();
+    let url = stub::start(Fault::Nothing, 0);
+    let users = place.0.join("users");
+    let run = |arguments: &str| {
+        Command::new(env!("CARGO_BIN_EXE_herald-loadtest"))
+            .args(arguments.split_ascii_whitespace())
+            .args(["--url", &url, "--jwt-secret", "secret"])
+            .arg("--users-file")
+            .arg(&users)
+            .output()
+            .unwrap()
+    };
+    assert!(run("users --count 6").status.success());
+    let first = std::fs::read_to_string(&users).unwrap();
+    assert_eq!(first.lines().count(), 6);
+    assert!(first.lines().all(|line| line.starts_with("id-of-lt_")), "{first}");
+    let output = run("direct --pairs 4 --rate 100 --warmup-s 0 --duration-s 1 --drain-s 1");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let second = std::fs::read_to_string(&users).unwrap();
+    assert_eq!(second.lines().count(), 8);
+    assert!(second.starts_with(&first));
+}
+
+#[test]
 fn connections_are_opened_held_and_closed() {
     let url = stub::start(Fault::Nothing, 0);
     let ran = run(&url, "idle --connections 8 --hold-s 1");

@@ -43,6 +43,8 @@ pub struct Opening {
     pub parallel: usize,
     /// Loopback addresses 127.0.1.1.. to connect from; 0 leaves the choice to the kernel.
     pub source_addresses: u32,
+    /// Shortest time between two looks at the sockets: what comes meanwhile is taken together.
+    pub coalesce_ns: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,7 @@ pub struct Clients {
     heartbeats: VecDeque<(u64, ClientId, u32)>,
     deadlines: VecDeque<(u64, ClientId, u32)>,
     ready: Vec<Ready>,
+    looked_ns: u64,
     buffer: Vec<u8>,
 }
 
@@ -103,6 +106,7 @@ impl Clients {
             heartbeats: VecDeque::new(),
             deadlines: VecDeque::new(),
             ready: Vec::new(),
+            looked_ns: 0,
             buffer: vec![0; BUFFER_BYTES],
         })
     }
@@ -186,9 +190,11 @@ impl Clients {
         self.send_heartbeats();
         self.give_up(listener);
         self.reactor.flush();
+        self.clock.sleep_until(self.looked_ns + self.opening.coalesce_ns);
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         self.reactor.wait(timeout_ns.min(TURN_NS_MAX), &mut ready)?;
+        self.looked_ns = self.clock.now_ns();
         let mut buffer = std::mem::take(&mut self.buffer);
         for event in &ready {
             if event.is_writable {

@@ -1,6 +1,7 @@
 //! What the scenarios without messages share: clients on a few threads, and how their opening went.
 
 use crate::cli::Cli;
+use crate::clock::MICROSECOND_NS;
 use crate::cluster::Cluster;
 use crate::net::{AuthBy, Opening};
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub fn opening_of(cli: &Cli, cluster: &Cluster, parallel: usize, is_reconnecting
         auth_by: if is_reconnecting { AuthBy::Frame } else { cli.target.auth },
         parallel: parallel.max(1),
         source_addresses: cli.target.source_addresses,
+        coalesce_ns: cli.target.coalesce_us * MICROSECOND_NS,
     })
 }
 

@@ -1,6 +1,8 @@
 //! A stub of a server: just enough of the contract to test the generator against, with faults to order. It is no Herald.
-//! Its tokens are user ids, and it keeps everything in memory.
+//! Its tokens are user ids, or JWTs whose signature nobody looks at, and it keeps everything in memory.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,8 @@ pub enum Fault {
     Nothing,
     /// Stored and acknowledged, never delivered.
     Lose,
+    /// The last member of a group does not get it.
+    LoseForOne,
     Double,
     /// Delivered after the conversation's next message.
     Delay,
@@ -34,6 +38,7 @@ pub enum Fault {
 struct State {
     sockets: HashMap<String, TcpStream>,
     logs: HashMap<String, Vec<Entry>>,
+    groups: HashMap<String, Vec<String>>,
     messages: u64,
     delayed: Option<(String, Vec<u8>)>,
 }
@@ -104,16 +109,27 @@ impl Stub {
     fn serve(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut user = None;
+        let mut call = None;
+        let mut length = 0;
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 {
                 return;
             }
             if let Some(token) = line.strip_prefix("Authorization: Bearer ") {
-                user = Some(token.trim().to_owned());
+                user = Some(user_of(token.trim()));
+            }
+            if let Some(rest) = line.strip_prefix("POST /api/v1") {
+                call = rest.split(' ').next().map(str::to_owned);
+            }
+            if let Some(digits) = line.strip_prefix("Content-Length: ") {
+                length = digits.trim().parse().unwrap();
             }
             if line == "\r\n" {
-                break;
+                let Some(path) = call.take() else { break };
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                self.answer(&path, user.as_deref(), &serde_json::from_slice(&body).unwrap(), &mut stream);
             }
         }
         stream
@@ -134,7 +150,7 @@ impl Stub {
             let frame: Value = serde_json::from_slice(&payload).unwrap();
             match (frame["type"].as_str().unwrap(), &user) {
                 ("auth", None) => {
-                    let token = frame["token"].as_str().unwrap().to_owned();
+                    let token = user_of(frame["token"].as_str().unwrap());
                     self.welcome(&token, &stream, frame.get("sync"));
                     user = Some(token);
                 }
@@ -144,6 +160,30 @@ impl Stub {
                 other => panic!("unexpected frame {other:?}"),
             }
         }
+    }
+
+    /// The few REST calls that set a run up.
+    fn answer(&self, path: &str, user: Option<&str>, body: &Value, stream: &mut TcpStream) {
+        let mut state = self.state.lock().unwrap();
+        let (status, answer) = match path {
+            "/auth/register" => (201, json!({"user": {"id": format!("id-of-{}", body["username"].as_str().unwrap())}})),
+            "/auth/login" => (200, json!({"access_token": some_token()})),
+            "/groups" => {
+                let id = format!("g-{}", state.groups.len());
+                let mut members = vec![user.unwrap().to_owned()];
+                members.extend(ids(&body["members"]));
+                state.groups.insert(id.clone(), members);
+                (201, json!({"id": id}))
+            }
+            _ => {
+                let id = path.strip_prefix("/groups/").unwrap().strip_suffix("/members").unwrap();
+                state.groups.get_mut(id).unwrap().extend(ids(&body["user_ids"]));
+                (200, json!({"items": []}))
+            }
+        };
+        let answer = answer.to_string();
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", answer.len());
+        stream.write_all((head + &answer).as_bytes()).unwrap();
     }
 
     fn welcome(&self, user: &str, stream: &TcpStream, request: Option<&Value>) {
@@ -162,8 +202,12 @@ impl Stub {
         let mut state = self.state.lock().unwrap();
         let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
         let (receiver, temp_id) = (text("receiver_id"), text("temp_id"));
-        let id = format!("c-{sender}-{receiver}");
-        let known = state.logs.get(&id).and_then(|log| log.iter().position(|entry| entry.temp_id == temp_id));
+        let group = data["group_id"].as_str();
+        let id = group.map_or_else(|| format!("c-{sender}-{receiver}"), str::to_owned);
+        let known = state
+            .logs
+            .get(&id)
+            .and_then(|log| log.iter().position(|entry| entry.sender == sender && entry.temp_id == temp_id));
         if let Some(at) = known {
             let _ = stream.write_all(&text_frame(&sent(&id, u64::try_from(at).unwrap() + 1, &temp_id)));
             return;
@@ -206,6 +250,13 @@ impl Stub {
         }
         match fault {
             Fault::Lose => {}
+            Fault::LoseForOne => {
+                let mut members = others(&state, group, sender, &receiver);
+                members.pop();
+                for member in members {
+                    deliver(&mut state, &member, &delivery);
+                }
+            }
             Fault::Double => deliver(&mut state, &receiver, &[delivery.clone(), delivery].concat()),
             Fault::Delay => state.delayed = Some((receiver, delivery)),
             Fault::Resync => {
@@ -213,7 +264,9 @@ impl Stub {
                 deliver(&mut state, &receiver, &text_frame(&resync));
             }
             _ => {
-                deliver(&mut state, &receiver, &delivery);
+                for member in others(&state, group, sender, &receiver) {
+                    deliver(&mut state, &member, &delivery);
+                }
                 if let Some((delayed_for, frame)) = state.delayed.take() {
                     if delayed_for == receiver {
                         deliver(&mut state, &receiver, &frame);
@@ -242,6 +295,31 @@ fn sync(state: &State, stream: &mut TcpStream, request: &Value) {
         let _ = stream.write_all(&text_frame(&page));
     }
     let _ = stream.write_all(&text_frame(&json!({"type": "sync", "action": "complete", "data": {}})));
+}
+
+/// Who gets a message.
+fn others(state: &State, group: Option<&str>, sender: &str, receiver: &str) -> Vec<String> {
+    match group {
+        Some(group) => state.groups[group].iter().filter(|member| *member != sender).cloned().collect(),
+        None => vec![receiver.to_owned()],
+    }
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+/// A pattern as a login gives it.
+fn some_token() -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT","kid":"k"}"#);
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"alice","sid":"s","iat":1000,"exp":1900}"#);
+    format!("{header}.{claims}.")
+}
+
+fn user_of(token: &str) -> String {
+    let Some(claims) = token.split('.').nth(1) else { return token.to_owned() };
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    claims["sub"].as_str().unwrap().to_owned()
 }
 
 fn deliver(state: &mut State, receiver: &str, frame: &[u8]) {
