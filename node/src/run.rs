@@ -29,6 +29,7 @@ use crate::pair_memory::PairMemory;
 use crate::service::authenticate::{self, UsedTokens};
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
+use crate::service::sweep::start_sweeps;
 use crate::service::deliver::start_delivery;
 use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
@@ -107,6 +108,7 @@ impl Node {
         });
         start_delivery(&app, commits);
         inbox::start(&app, events);
+        start_sweeps(&app);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
         authenticate::start_spreading(&app);

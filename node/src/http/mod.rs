@@ -4,6 +4,7 @@ pub mod address;
 pub mod connections;
 pub mod cors;
 pub mod extract;
+pub mod groups;
 pub mod health;
 pub mod message_json;
 pub mod messages;
@@ -19,7 +20,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use futures_util::FutureExt as _;
 
 use crate::app::App;
@@ -56,11 +57,24 @@ fn api() -> Router<Arc<App>> {
         .route("/messages/{id}", post(messages::send_to_user).patch(messages::edit))
         .route("/messages/{id}/recall", post(messages::recall))
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
-        .route("/conversations/{id}/messages", post(messages::send_to_conversation))
-        .route("/groups/{id}/messages", post(messages::send_to_conversation))
+        .nest("/groups/{id}", group())
+        .nest("/conversations/{id}", group())
         .route("/relationships/block", post(relationships::block))
         .route("/relationships/unblock", post(relationships::unblock))
         .route("/relationships/blocked", get(relationships::blocked))
+}
+
+/// What both prefixes of a group lead to.
+fn group() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", delete(groups::dissolve))
+        .route("/messages", post(messages::send_to_conversation))
+        .route("/members", get(groups::members).post(groups::add))
+        .route("/members/remove", post(groups::remove))
+        .route("/members/{user_id}", delete(groups::remove_one))
+        .route("/members/{user_id}/mute", post(groups::mute))
+        .route("/members/{user_id}/role", post(groups::role))
+        .route("/leave", post(groups::leave))
 }
 
 /// A panic ends its request, not the connection.

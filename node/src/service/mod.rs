@@ -35,6 +35,7 @@ pub mod restore_routes;
 pub mod send_message;
 pub mod show_entry;
 pub mod signal;
+pub mod sweep;
 pub mod sweep_listings;
 pub mod sweep_pairs;
 pub mod unblock_user;

@@ -99,6 +99,9 @@ async fn find(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Option<Conve
 /// Before what may be the first message of a pair: is there somebody to receive it, and is it listed for both? Answers why not.
 async fn meet_receiver(app: &App, sender: UserId, conversation: &ConversationRef) -> Result<Option<Refusal>> {
     let Some(receiver) = conversation.peer_of(sender) else { return Ok(None) };
+    if app.standing.is_out(receiver) {
+        return Ok(Some(Refusal::NotFound));
+    }
     if app.known_conversations.contains(conversation.id()) {
         return Ok(None);
     }
