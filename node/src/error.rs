@@ -29,6 +29,11 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// Whether it may go well when it is tried again later, without anything being mended.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Unavailable(_) | StorageError::Overloaded(_)) | Self::Router(_))
+    }
+
     /// What the client is told; failures are logged here.
     pub fn into_refusal(self) -> Refusal {
         match self {

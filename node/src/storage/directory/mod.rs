@@ -3,6 +3,7 @@
 pub mod listing;
 pub mod pairs;
 pub mod profiles;
+pub mod read_listing;
 pub mod used_tokens;
 
 use super::{Client, Database, StorageError};

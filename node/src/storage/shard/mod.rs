@@ -5,10 +5,15 @@ pub mod lane;
 mod memory;
 pub mod open;
 pub mod read_delivery;
+pub mod read_entries;
+pub mod read_extras;
 pub mod read_members;
 pub mod read_message;
+pub mod read_snapshot;
+pub mod read_states;
 pub mod rows;
 mod slots;
+pub mod write_received;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

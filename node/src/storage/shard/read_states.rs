@@ -1,0 +1,287 @@
+//! Conversations as one user sees them: the row, the user's positions in it and settings for it.
+
+use tokio_postgres::Row;
+
+use crate::domain::{ConversationId, ConversationKind, ConversationRef, Role, Seq, Timestamp, UserId};
+use crate::storage::StorageError;
+use crate::storage::types::Xid8;
+
+use super::Shard;
+
+pub const STATEMENTS: &[&str] = &[STATES, CHANGED, UNRECEIVED, KEYS, UNREAD, REFERENCE];
+
+macro_rules! states {
+    ($more:literal) => {
+        concat!(
+            "
+    select c.id, c.kind, c.low_user, c.high_user, c.last_seq, c.last_ordinal, c.last_created_at, c.pair_flags,
+           c.low_read_seq, c.low_read_ordinal, c.low_delivered_seq, c.high_read_seq, c.high_read_ordinal, c.high_delivered_seq,
+           c.title, c.avatar_url, c.announcement, c.is_muted, c.is_dissolved, c.member_count,
+           m.role, m.first_seq, m.first_ordinal, m.left_seq, m.read_seq, m.read_ordinal, m.delivered_seq,
+           p.is_pinned, p.muted_until, p.read_receipts, q.read_receipts
+    from unnest($2::uuid[]) as wanted (id)
+    join conversation c on c.id = wanted.id
+    left join member m on m.conversation_id = c.id and m.user_id = $1
+    left join personal p on p.conversation_id = c.id and p.user_id = $1
+    left join personal q on q.conversation_id = c.id
+                        and q.user_id = case when c.low_user = $1 then c.high_user else c.low_user end
+    where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null)",
+            $more
+        )
+    };
+}
+
+const STATES: &str = states!("");
+
+/// The other side's position counts too: it is in the page.
+const CHANGED: &str = states!(
+    "
+      and (c.changed_tx >= $3 or m.own_tx >= $3 or c.kind = 1 and (c.low_own_tx >= $3 or c.high_own_tx >= $3))"
+);
+
+const UNRECEIVED: &str = states!(
+    "
+      and case when c.kind = 1 then c.last_seq > case when c.low_user = $1 then c.low_delivered_seq else c.high_delivered_seq end
+               else coalesce(m.left_seq, c.last_seq) > m.delivered_seq end"
+);
+
+/// What the list of conversations is ordered by. Left, dissolved and still empty ones are not listed.
+const KEYS: &str = "
+    select c.id, c.kind, c.last_created_at, coalesce(p.is_pinned, false)
+    from unnest($2::uuid[]) as wanted (id)
+    join conversation c on c.id = wanted.id
+    left join member m on m.conversation_id = c.id and m.user_id = $1
+    left join personal p on p.conversation_id = c.id and p.user_id = $1
+    where c.last_seq > 0
+      and (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)";
+
+const UNREAD: &str = "
+    select c.id, c.last_ordinal - s.seen as unread
+    from unnest($2::uuid[]) as wanted (id)
+    join conversation c on c.id = wanted.id
+    left join member m on m.conversation_id = c.id and m.user_id = $1
+    cross join lateral (select case when c.kind = 2 then greatest(m.read_ordinal, m.first_ordinal)
+                                    when c.low_user = $1 then c.low_read_ordinal else c.high_read_ordinal end as seen) s
+    where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)
+      and c.last_ordinal > s.seen";
+
+const REFERENCE: &str = "select kind, low_user, high_user from conversation where id = $1";
+
+/// Flags of `pair_flags` that say who blocks whom.
+const BLOCK_FLAGS: i32 = 1 | 2;
+
+/// A conversation as one user sees it.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub conversation: ConversationRef,
+    /// The newest entry that there is; see [`State::visible_last`].
+    pub last_seq: Seq,
+    pub last_ordinal: i64,
+    pub last_created_at: Timestamp,
+    /// What this user sees begins here.
+    pub first_seq: Seq,
+    /// And ends here: its removal, or the end of the group.
+    pub left_seq: Option<Seq>,
+    pub read_seq: Seq,
+    /// Messages up to the read position, or before the first visible one.
+    pub read_ordinal: i64,
+    pub delivered_seq: Seq,
+    pub is_pinned: bool,
+    pub muted_until: Option<Timestamp>,
+    /// `None`: as the user has it for all.
+    pub read_receipts: Option<bool>,
+    pub side: Side,
+}
+
+/// What only one kind of conversation has.
+#[derive(Clone, Debug)]
+pub enum Side {
+    Direct {
+        peer: UserId,
+        peer_read_seq: Seq,
+        /// The peer's setting for this conversation.
+        peer_read_receipts: Option<bool>,
+        /// Either blocks the other.
+        is_blocked: bool,
+    },
+    Group {
+        role: Role,
+        title: Option<String>,
+        avatar_url: Option<String>,
+        announcement: Option<String>,
+        is_muted: bool,
+        member_count: i32,
+    },
+}
+
+impl State {
+    pub fn id(&self) -> ConversationId {
+        self.conversation.id()
+    }
+
+    /// The newest entry that this user may see.
+    pub fn visible_last(&self) -> Seq {
+        self.left_seq.map_or(self.last_seq, |left| left.min(self.last_seq))
+    }
+
+    pub fn is_left(&self) -> bool {
+        self.left_seq.is_some()
+    }
+
+    /// Messages of others after the read position; none once left.
+    pub fn unread_count(&self) -> i64 {
+        if self.is_left() { 0 } else { self.last_ordinal.saturating_sub(self.read_ordinal).max(0) }
+    }
+}
+
+/// A conversation's place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub id: ConversationId,
+    pub kind: ConversationKind,
+    pub last_created_at: Timestamp,
+    pub is_pinned: bool,
+}
+
+/// Of the given ids those that the user is or was in.
+pub async fn read_states(shard: &Shard, user: UserId, ids: &[ConversationId]) -> Result<Vec<State>, StorageError> {
+    let client = shard.client().await?;
+    let rows = client.query(STATES, &[&user, &ids]).await?;
+    rows.iter().map(|row| state_of(row, user)).collect()
+}
+
+/// Of these, those in which an entry, a position or a setting changed in a transaction not below `since`.
+pub async fn read_changed(
+    shard: &Shard,
+    user: UserId,
+    ids: &[ConversationId],
+    since: u64,
+) -> Result<Vec<State>, StorageError> {
+    let client = shard.client().await?;
+    let rows = client.query(CHANGED, &[&user, &ids, &Xid8(since)]).await?;
+    rows.iter().map(|row| state_of(row, user)).collect()
+}
+
+/// Of these, those with entries after what is known as received.
+pub async fn read_unreceived(shard: &Shard, user: UserId, ids: &[ConversationId]) -> Result<Vec<State>, StorageError> {
+    let client = shard.client().await?;
+    let rows = client.query(UNRECEIVED, &[&user, &ids]).await?;
+    rows.iter().map(|row| state_of(row, user)).collect()
+}
+
+/// Of these, the listed ones with what orders them.
+pub async fn read_keys(shard: &Shard, user: UserId, ids: &[ConversationId]) -> Result<Vec<Key>, StorageError> {
+    let client = shard.client().await?;
+    let rows = client.query(KEYS, &[&user, &ids]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Key {
+                id: row.try_get(0)?,
+                kind: kind_of(row.try_get(1)?)?,
+                last_created_at: row.try_get(2)?,
+                is_pinned: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+/// Of these, those with unread messages, and how many.
+pub async fn read_unread(
+    shard: &Shard,
+    user: UserId,
+    ids: &[ConversationId],
+) -> Result<Vec<(ConversationId, i64)>, StorageError> {
+    let client = shard.client().await?;
+    let rows = client.query(UNREAD, &[&user, &ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// What a conversation is, where it has a row.
+pub async fn read_reference(shard: &Shard, id: ConversationId) -> Result<Option<ConversationRef>, StorageError> {
+    let client = shard.client().await?;
+    let Some(row) = client.query_opt(REFERENCE, &[&id]).await? else { return Ok(None) };
+    reference_of(id, row.try_get(0)?, row.try_get(1)?, row.try_get(2)?).map(Some)
+}
+
+fn kind_of(code: i16) -> Result<ConversationKind, StorageError> {
+    ConversationKind::from_code(code).ok_or_else(|| StorageError::Failed("unknown kind of conversation".into()))
+}
+
+fn reference_of(
+    id: ConversationId,
+    kind: i16,
+    low: Option<UserId>,
+    high: Option<UserId>,
+) -> Result<ConversationRef, StorageError> {
+    match (kind_of(kind)?, low, high) {
+        (ConversationKind::Group, ..) => Ok(ConversationRef::Group { id }),
+        (ConversationKind::Direct, Some(low), Some(high)) => Ok(ConversationRef::Direct { id, low, high }),
+        (ConversationKind::Direct, ..) => Err(StorageError::Failed("a direct conversation without its users".into())),
+    }
+}
+
+fn state_of(row: &Row, user: UserId) -> Result<State, StorageError> {
+    let conversation = reference_of(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)?;
+    let state = State {
+        conversation,
+        last_seq: row.try_get(4)?,
+        last_ordinal: row.try_get(5)?,
+        last_created_at: row.try_get(6)?,
+        first_seq: Seq(1),
+        left_seq: None,
+        read_seq: Seq::ZERO,
+        read_ordinal: 0,
+        delivered_seq: Seq::ZERO,
+        is_pinned: row.try_get::<_, Option<bool>>(27)?.unwrap_or(false),
+        muted_until: row.try_get(28)?,
+        read_receipts: row.try_get(29)?,
+        side: side_of(row, user, conversation)?,
+    };
+    match conversation {
+        ConversationRef::Direct { low, .. } => {
+            let own = if low == user { 8 } else { 11 };
+            Ok(State {
+                read_seq: row.try_get(own)?,
+                read_ordinal: row.try_get(own + 1)?,
+                delivered_seq: row.try_get(own + 2)?,
+                ..state
+            })
+        }
+        ConversationRef::Group { .. } => {
+            let first_ordinal: i64 = row.try_get(22)?;
+            let is_dissolved: bool = row.try_get(18)?;
+            let left_seq: Option<Seq> = row.try_get(23)?;
+            Ok(State {
+                first_seq: row.try_get(21)?,
+                // The end of a group is the end of every membership in it.
+                left_seq: left_seq.or(is_dissolved.then_some(state.last_seq)),
+                read_seq: row.try_get(24)?,
+                read_ordinal: row.try_get::<_, i64>(25)?.max(first_ordinal),
+                delivered_seq: row.try_get(26)?,
+                ..state
+            })
+        }
+    }
+}
+
+fn side_of(row: &Row, user: UserId, conversation: ConversationRef) -> Result<Side, StorageError> {
+    match conversation {
+        ConversationRef::Direct { low, high, .. } => {
+            let flags: i32 = row.try_get(7)?;
+            Ok(Side::Direct {
+                peer: if low == user { high } else { low },
+                peer_read_seq: row.try_get(if low == user { 11 } else { 8 })?,
+                peer_read_receipts: row.try_get(30)?,
+                is_blocked: flags & BLOCK_FLAGS != 0,
+            })
+        }
+        ConversationRef::Group { .. } => Ok(Side::Group {
+            role: Role::from_code(row.try_get(20)?).unwrap_or(Role::Member),
+            title: row.try_get(14)?,
+            avatar_url: row.try_get(15)?,
+            announcement: row.try_get(16)?,
+            is_muted: row.try_get(17)?,
+            member_count: row.try_get(19)?,
+        }),
+    }
+}
