@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::auth::keys::Keys;
 use crate::auth::password::Passwords;
+use crate::away::Away;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
@@ -34,6 +35,7 @@ pub struct App {
     pub shards: Shards,
     pub router: Router,
     pub hub: Hub,
+    pub away: Away,
     pub rates: Rates,
     pub gates: Gates,
     pub members: Members,

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod away;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -14,6 +14,7 @@ use tracing::info;
 use crate::app::App;
 use crate::auth::keys::{KeyError, Keys};
 use crate::auth::password::Passwords;
+use crate::away::Away;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
@@ -91,6 +92,7 @@ impl Node {
             shards,
             router,
             hub: Hub::default(),
+            away: Away::new(&config.auth),
             rates: Rates::default(),
             gates: Gates::new(config.limits.gates_max),
             members: Members::new(config.limits.cached_members_max),

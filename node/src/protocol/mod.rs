@@ -7,3 +7,4 @@ pub mod field;
 pub mod frame;
 pub mod send;
 pub mod server;
+pub mod sync;

@@ -66,6 +66,7 @@ pub fn page(id: Option<&str>, conversation: ConversationId, frames: &[Vec<u8>], 
 /// The page of a conversation that is unknown to this user, or no longer visible.
 pub fn gone(id: Option<&str>, conversation: Uuid) -> Frame {
     #[derive(Serialize)]
+    #[expect(clippy::struct_field_names, reason = "the contract's name")]
     struct Gone {
         conversation_id: Uuid,
         frames: [u8; 0],

@@ -71,14 +71,8 @@ pub fn newest_keys(mut keys: Vec<Key>) -> Vec<Key> {
 fn news_of(reading: Reading<'_>, state: State) -> News {
     let seen = reading.seen.get(&state.id().0).copied().unwrap_or_default();
     let range = Range { conversation: state.id(), low: state.first_seq.max(seen.next()), high: state.visible_last() };
-    let planned = Planned {
-        shard: reading.shard.id,
-        epoch: reading.now.epoch,
-        range,
-        has_gap: false,
-        has_more: false,
-        state,
-    };
+    let planned =
+        Planned { shard: reading.shard.id, epoch: reading.now.epoch, range, has_gap: false, has_more: false, state };
     News { run: range.count(), planned }
 }
 

@@ -62,8 +62,8 @@ pub async fn send_pages(
     while pieces.peek().is_some() {
         let mut batch = Vec::new();
         let mut entries = 0;
-        while let Some(piece) =
-            pieces.next_if(|piece| batch.len() < PIECES_MAX && (batch.is_empty() || entries + piece.range.count() <= 200))
+        while let Some(piece) = pieces
+            .next_if(|piece| batch.len() < PIECES_MAX && (batch.is_empty() || entries + piece.range.count() <= 200))
         {
             entries += piece.range.count();
             batch.push(piece);

@@ -1,6 +1,6 @@
 //! Entries as a reader is shown them: the frames that a live session would have had, messages in their present state.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::domain::message::Message;
 use crate::domain::{Body, Entry, MessageId, UserId};
@@ -12,7 +12,7 @@ pub fn shown_to(
     reader: UserId,
     state: &State,
     entry: &Entry,
-    edited: &HashMap<MessageId, Box<Message>>,
+    edited: &BTreeMap<MessageId, Box<Message>>,
     offline: bool,
 ) -> Vec<u8> {
     let mut shown = Shown { offline, with_temp_id: entry.sender_id == reader, ..Shown::default() };

@@ -131,7 +131,9 @@ fn by_shard(
         match app.shards.of(id) {
             Ok(shard) => map.entry(shard.id).or_default().push(id),
             // Nobody is known to hold its slot: some shard was away when the map was read.
-            Err(_) => lost.extend(app.shards.all().iter().filter(|shard| shard.database().is_away()).map(|shard| shard.id)),
+            Err(_) => {
+                lost.extend(app.shards.all().iter().filter(|shard| shard.database().is_away()).map(|shard| shard.id));
+            }
         }
     }
     map

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::received::Received;
+use super::turns::Turns;
 use crate::domain::{ConversationId, LoginId, Seq, SessionId, Timestamp, UserId};
 use crate::protocol::codes::CloseCode;
 use crate::protocol::frame::Frame;
@@ -32,6 +33,8 @@ pub struct SessionHandle {
     pub id: SessionId,
     pub user: UserId,
     pub connected_at: Timestamp,
+    /// One sync at a time.
+    pub syncs: Turns,
     /// Before it entered the hub.
     entered_at: Instant,
     outgoing_bytes_max: usize,
@@ -118,6 +121,7 @@ impl SessionHandle {
             id: SessionId::random(),
             user: identity.user,
             connected_at: now,
+            syncs: Turns::default(),
             entered_at: Instant::now(),
             outgoing_bytes_max,
             is_closed: AtomicBool::new(false),

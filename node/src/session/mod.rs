@@ -2,5 +2,6 @@
 
 pub mod handle;
 pub mod received;
+pub mod turns;
 
 pub use handle::{Closed, SessionHandle};

@@ -1,6 +1,6 @@
 //! Entries of logs, in seq order or back from the newest, of one conversation or of many at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_postgres::Row;
 
@@ -79,7 +79,10 @@ impl Range {
     }
 
     fn ends(ranges: &[Self]) -> (Vec<MessageId>, Vec<MessageId>) {
-        ranges.iter().map(|range| (range.conversation.message(range.low), range.conversation.message(range.high))).unzip()
+        ranges
+            .iter()
+            .map(|range| (range.conversation.message(range.low), range.conversation.message(range.high)))
+            .unzip()
     }
 }
 
@@ -106,11 +109,8 @@ pub async fn read_by_ids(shard: &Shard, ids: &[MessageId]) -> Result<Vec<Entry>,
 }
 
 /// The messages that edits speak of, in their present state.
-pub async fn read_edited(
-    shard: &Shard,
-    entries: &[Entry],
-) -> Result<HashMap<MessageId, Box<Message>>, StorageError> {
-    let mut found = HashMap::new();
+pub async fn read_edited(shard: &Shard, entries: &[Entry]) -> Result<BTreeMap<MessageId, Box<Message>>, StorageError> {
+    let mut found = BTreeMap::new();
     let mut missing = Vec::new();
     for entry in entries {
         if let Body::Edit(edit) = &entry.body {
@@ -156,10 +156,16 @@ pub async fn read_keys_back(
     for row in client.query(KEYS_BACK, &[&lows, &highs, &reader, &limit]).await? {
         let number = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
         if let Some(keys) = keys.get_mut(number) {
-            keys.push(EntryKey { id: row.try_get(1)?, created_at: row.try_get(2)?, is_others_message: row.try_get(3)? });
+            keys.push(EntryKey {
+                id: row.try_get(1)?,
+                created_at: row.try_get(2)?,
+                is_others_message: row.try_get(3)?,
+            });
         }
     }
-    keys.iter_mut().for_each(|keys| keys.sort_unstable_by(|one, other| other.id.cmp(&one.id)));
+    for keys in &mut keys {
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(key.id));
+    }
     Ok(keys)
 }
 
