@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::known_conversations::KnownConversations;
 use crate::members::Members;
 use crate::pair_memory::PairMemory;
+use crate::presence::Presence;
 use crate::service::authenticate::UsedTokens;
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
@@ -40,6 +41,7 @@ pub struct App {
     pub gates: Gates,
     pub members: Members,
     pub unread: UnreadCounts,
+    pub presence: Presence,
     /// Told when a peer hints that the directory's feed of changes has news.
     pub changes: Notify,
     pub known_conversations: KnownConversations,

@@ -13,7 +13,7 @@ use crate::protocol::delivery::{self, Item};
 use crate::protocol::server::{self, ResyncReason};
 use crate::service::metrics::METRICS;
 use crate::service::show_entry::{show_entry, tell_unread};
-use crate::service::{bury, fill, repair, signal};
+use crate::service::{announce_presence, bury, fill, repair, signal};
 
 /// How often unread counts that became due are told and forgotten gates are swept.
 const TICK: Duration = Duration::from_millis(250);
@@ -65,6 +65,7 @@ fn handle(app: &Arc<App>, event: Event) {
         Event::BootDied { node, boot, last_seen_ago } => {
             info!(%node, %boot, "a node has died");
             bury::bury(app, boot, last_seen_ago);
+            announce_presence::announce_dead(app, boot);
         }
         Event::BootSeen { node, boot } => info!(%node, %boot, "a node is here"),
         Event::BootLeft { node, boot } => info!(%node, %boot, "a node has left"),

@@ -16,6 +16,7 @@ pub mod known_conversations;
 pub mod members;
 pub mod metrics;
 pub mod pair_memory;
+pub mod presence;
 pub mod protocol;
 pub mod run;
 pub mod service;

@@ -27,6 +27,8 @@ use crate::known_conversations::KnownConversations;
 use crate::members::Members;
 use crate::metrics;
 use crate::pair_memory::PairMemory;
+use crate::presence::Presence;
+use crate::service::announce_presence;
 use crate::service::authenticate::{self, UsedTokens};
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
@@ -97,6 +99,7 @@ impl Node {
             gates: Gates::new(config.limits.gates_max),
             members: Members::new(config.limits.cached_members_max),
             unread: UnreadCounts::default(),
+            presence: Presence::default(),
             changes: Notify::new(),
             known_conversations: KnownConversations::default(),
             pair_memory: PairMemory::default(),
@@ -111,6 +114,7 @@ impl Node {
         start_delivery(&app, commits);
         inbox::start(&app, events);
         start_sweeps(&app);
+        announce_presence::start(&app);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
         authenticate::start_spreading(&app);

@@ -1,6 +1,7 @@
 //! Use cases, one a file, named by a verb: free functions with the application first.
 
 pub mod add_members;
+pub mod announce_presence;
 pub mod authenticate;
 pub mod await_database;
 pub mod block_user;
@@ -37,7 +38,9 @@ pub mod resolve;
 pub mod restore_routes;
 pub mod send_message;
 pub mod send_pages;
+pub mod set_status;
 pub mod show_entry;
+pub mod show_typing;
 pub mod shown;
 pub mod signal;
 pub mod sweep;
