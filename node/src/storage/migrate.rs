@@ -117,7 +117,7 @@ fn applied(database: &str, report: &Report) -> Vec<String> {
 }
 
 /// Every slot is held by exactly one shard. Shards that cannot be reached are an error here: nobody knows what they hold.
-async fn check_slots(shards: &[ShardDatabase]) -> Result<(), MigrateError> {
+pub async fn check_slots(shards: &[ShardDatabase]) -> Result<(), MigrateError> {
     let mut holder: Vec<Option<&str>> = vec![None; usize::from(SLOT_COUNT)];
     for shard in shards {
         let storage = |source: StorageError| MigrateError::Storage { database: shard.name.clone(), source };

@@ -6,8 +6,14 @@ use std::time::Duration;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::StorageError;
+use crate::domain::Timestamp;
+
+/// Statements of this file, for the test that prepares them all.
+pub const STATEMENTS: &[&str] = &[INSPECT, DATABASE_EXISTS];
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const INSPECT: &str = "select current_setting('server_version_num')::int4, current_setting('server_encoding'), \
+                       current_setting('synchronous_commit'), clock_timestamp()";
 const DATABASE_EXISTS: &str = "select 1 from pg_database where datname = $1";
 
 /// A connection of its own, outside all pools. Its background half ends with the client.
@@ -27,6 +33,22 @@ pub async fn connect(url: &str) -> Result<Client, StorageError> {
 pub async fn check_connection(url: &str) -> Result<(), StorageError> {
     connect(url).await?.simple_query("select 1").await?;
     Ok(())
+}
+
+/// What a server says about itself.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// As `server_version_num`: 150018.
+    pub version: i32,
+    pub encoding: String,
+    pub synchronous_commit: String,
+    pub now: Timestamp,
+}
+
+/// Asks a server about itself.
+pub async fn inspect(url: &str) -> Result<Inspection, StorageError> {
+    let row = connect(url).await?.query_one(INSPECT, &[]).await?;
+    Ok(Inspection { version: row.get(0), encoding: row.get(1), synchronous_commit: row.get(2), now: row.get(3) })
 }
 
 /// Makes a database where it is missing. `name` comes from our own code: letters, digits, `_` and `-`.

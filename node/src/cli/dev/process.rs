@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Shell<'_> {
                 command.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]);
             }
         }
-        command.arg("--").arg(program).stdin(Stdio::null());
+        command.arg("--").arg(program).stdin(Stdio::null()).process_group(0);
         command
     }
 }

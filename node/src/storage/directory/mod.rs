@@ -4,6 +4,7 @@ pub mod listing;
 pub mod pairs;
 pub mod profiles;
 pub mod read_listing;
+pub mod seed;
 pub mod used_tokens;
 
 use super::{Client, Database, StorageError};
