@@ -1,7 +1,7 @@
 //! Sends what a sync has to give: pages, conversation by conversation, made as the socket drains. Only what the next few pages need
 //! is read at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
 
@@ -39,7 +39,7 @@ pub struct Sent {
     /// Up to where each conversation counts as given.
     pub given: HashMap<ConversationId, Seq>,
     /// Shards that did not answer in between.
-    pub lost: HashSet<ShardId>,
+    pub lost: BTreeSet<ShardId>,
 }
 
 /// A part of a planned conversation that is read at once.
@@ -110,7 +110,7 @@ async fn read_frames(
     app: &App,
     session: &SessionHandle,
     pieces: &[Piece<'_>],
-    lost: &mut HashSet<ShardId>,
+    lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<Vec<Vec<u8>>>> {
     let mut frames = vec![Vec::new(); pieces.len()];
     let mut by_shard: HashMap<ShardId, Vec<usize>> = HashMap::new();

@@ -1,6 +1,6 @@
 //! Gives a client what it missed: by a cursor what changed in all its conversations, or exactly what follows in those it names.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn sync_by_cursor(
 struct Snapshots {
     taken: Vec<(ShardId, Snapshot)>,
     /// Those that do not answer.
-    lost: HashSet<ShardId>,
+    lost: BTreeSet<ShardId>,
 }
 
 async fn read_snapshots(app: &App, ids: impl Iterator<Item = ShardId>) -> Snapshots {
@@ -102,7 +102,7 @@ async fn read_snapshots(app: &App, ids: impl Iterator<Item = ShardId>) -> Snapsh
         let snapshot = tokio::time::timeout(SHARD_TIMEOUT, read_snapshot(shard)).await;
         (shard.id, snapshot.unwrap_or(Err(StorageError::Unavailable(None))))
     });
-    let mut snapshots = Snapshots { taken: Vec::new(), lost: HashSet::new() };
+    let mut snapshots = Snapshots { taken: Vec::new(), lost: BTreeSet::new() };
     for (id, snapshot) in join_all(reads).await {
         match snapshot {
             Ok(snapshot) => snapshots.taken.push((id, snapshot)),
@@ -121,10 +121,10 @@ fn readings<'a>(app: &'a App, user: UserId, seen: &'a Seen, limit: u32, shards: 
 }
 
 /// Conversations by the shard that holds them.
-fn by_shard(
+pub fn by_shard(
     app: &App,
     ids: Vec<ConversationId>,
-    lost: &mut HashSet<ShardId>,
+    lost: &mut BTreeSet<ShardId>,
 ) -> BTreeMap<ShardId, Vec<ConversationId>> {
     let mut map: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for id in ids {
@@ -143,7 +143,7 @@ async fn read_since(
     cursor: &Cursor,
     readings: &[Reading<'_>],
     ids: &BTreeMap<ShardId, Vec<ConversationId>>,
-    lost: &mut HashSet<ShardId>,
+    lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<News>> {
     let reads = readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)));
     let reads = reads.map(async |(reading, ids)| {
@@ -157,7 +157,7 @@ async fn read_since(
 async fn read_first(
     readings: &[Reading<'_>],
     ids: &BTreeMap<ShardId, Vec<ConversationId>>,
-    lost: &mut HashSet<ShardId>,
+    lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<News>> {
     let reads = readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)));
     let reads = reads.map(async |(reading, ids)| {
@@ -175,9 +175,9 @@ async fn read_first(
 }
 
 /// What all shards answered; those that did not are noted.
-fn gather<T>(
+pub fn gather<T>(
     reads: Vec<(ShardId, std::result::Result<Vec<T>, StorageError>)>,
-    lost: &mut HashSet<ShardId>,
+    lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<T>> {
     let mut all = Vec::new();
     for (id, read) in reads {
@@ -211,7 +211,7 @@ async fn finish(
     session: &SessionHandle,
     frame_id: Option<&str>,
     cursor: Option<&str>,
-    lost: &HashSet<ShardId>,
+    lost: &BTreeSet<ShardId>,
 ) {
     if session.send_paced(complete(frame_id, cursor, !lost.is_empty())).await.is_ok() {
         for id in lost {
@@ -230,7 +230,7 @@ async fn sync_conversations(
     seen: &Seen,
     frame_id: Option<&str>,
 ) -> Result<Given> {
-    let mut lost = HashSet::new();
+    let mut lost = BTreeSet::new();
     let ids = conversations.iter().filter_map(|held| ConversationId::from_uuid(held.conversation_id)).collect();
     let ids = by_shard(app, ids, &mut lost);
     let mut shards = read_snapshots(app, ids.keys().copied()).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::reactions::{ReactionCount, Reactions};
 use crate::domain::{ConversationId, MessageId, Seq, UserId};
 use crate::storage::StorageError;
 
@@ -30,22 +31,13 @@ const READ_RECEIVERS: &str = "
     where m.conversation_id = $1 and m.left_seq is null
     limit $2";
 
-/// One emoji at one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReactionCount {
-    pub emoji: String,
-    pub count: i64,
-    /// Is the reader's too.
-    pub is_mine: bool,
-}
-
 /// The reactions that these messages have now.
 pub async fn read_reactions(
     shard: &Shard,
     reader: UserId,
     messages: &[MessageId],
-) -> Result<BTreeMap<MessageId, Vec<ReactionCount>>, StorageError> {
-    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+) -> Result<BTreeMap<MessageId, Reactions>, StorageError> {
+    let mut found: BTreeMap<_, Reactions> = BTreeMap::new();
     if messages.is_empty() {
         return Ok(found);
     }
@@ -53,8 +45,8 @@ pub async fn read_reactions(
     let client = shard.client().await?;
     for row in client.query(REACTIONS, &[&reader, &conversations, &seqs]).await? {
         let conversation: ConversationId = row.try_get(0)?;
-        let reaction = ReactionCount { emoji: row.try_get(2)?, count: row.try_get(3)?, is_mine: row.try_get(4)? };
-        found.entry(conversation.message(row.try_get(1)?)).or_default().push(reaction);
+        let reaction = ReactionCount { count: row.try_get(3)?, me: row.try_get(4)? };
+        found.entry(conversation.message(row.try_get(1)?)).or_default().insert(row.try_get(2)?, reaction);
     }
     Ok(found)
 }
