@@ -22,6 +22,7 @@ use crate::presence::Presence;
 use crate::service::authenticate::UsedTokens;
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
+use crate::service::login_failures::Failures;
 use crate::standing::Standing;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
@@ -50,6 +51,7 @@ pub struct App {
     pub passwords: Passwords,
     pub standing: Standing,
     pub used_tokens: UsedTokens,
+    pub login_failures: Failures,
     pub health: HealthMemory,
     /// No new sockets: the node is leaving.
     pub draining: AtomicBool,

@@ -33,6 +33,8 @@ use crate::service::authenticate::{self, UsedTokens};
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
 use crate::service::deliver::start_delivery;
+use crate::service::follow_changes;
+use crate::service::login_failures::Failures;
 use crate::service::sweep::start_sweeps;
 use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
@@ -107,6 +109,7 @@ impl Node {
             passwords: Passwords::new(config.limits.password_hashes_max),
             standing: Standing::default(),
             used_tokens: UsedTokens::default(),
+            login_failures: Failures::default(),
             health: HealthMemory::default(),
             draining: AtomicBool::new(false),
             config,
@@ -117,6 +120,7 @@ impl Node {
         announce_presence::start(&app);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
+        follow_changes::start(&app).await;
         authenticate::start_spreading(&app);
 
         let (internal, internal_address) = listen(&app.config.internal_listen).await?;

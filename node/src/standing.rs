@@ -95,9 +95,9 @@ mod tests {
         let standing = Standing::default();
         let (login, at) = (LoginId::random(), Timestamp(1_000_000_000));
         assert!(standing.end_login(login, at) && !standing.end_login(login, at));
-        standing.forget(at.plus(Duration::from_secs(899)), Duration::from_secs(900));
+        standing.forget(at.plus(Duration::from_secs(899)), Duration::from_mins(15));
         assert!(standing.is_login_ended(login));
-        standing.forget(at.plus(Duration::from_secs(900)), Duration::from_secs(900));
+        standing.forget(at.plus(Duration::from_mins(15)), Duration::from_mins(15));
         assert!(!standing.is_login_ended(login));
     }
 

@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod password;
+pub mod refresh;
 pub mod tokens;
 
 use std::sync::Arc;

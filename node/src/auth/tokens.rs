@@ -225,7 +225,7 @@ mod tests {
     }
 
     const NOW: Timestamp = Timestamp(1_770_460_200_123_456);
-    const LIFE: Duration = Duration::from_secs(900);
+    const LIFE: Duration = Duration::from_mins(15);
 
     fn access(keys: &Keys) -> String {
         let bearer = Bearer {

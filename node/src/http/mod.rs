@@ -1,6 +1,7 @@
 //! REST: every route on this page. One file per resource; `extract` and `problem` are what they share.
 
 pub mod address;
+pub mod auth;
 pub mod connections;
 pub mod cors;
 pub mod extract;
@@ -11,6 +12,7 @@ pub mod messages;
 pub mod problem;
 pub mod relationships;
 pub mod serve;
+pub mod users;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -54,6 +56,20 @@ pub fn internal_routes(app: &Arc<App>) -> Router {
 fn api() -> Router<Arc<App>> {
     Router::new()
         .route("/health", get(health::health))
+        // Accounts
+        .route("/auth/register", post(auth::register))
+        .route("/users/register", post(auth::register))
+        .route("/auth/login", post(auth::login))
+        .route("/users/login", post(auth::login))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/sessions", get(auth::list_sessions))
+        .route("/auth/sessions/{id}", delete(auth::end_session))
+        .route("/auth/ws-token", post(auth::ws_token))
+        .route("/message/ws-token", post(auth::ws_token))
+        .route("/users/me", get(users::me).patch(users::patch_me))
+        .route("/users/me/password", post(users::change_password))
+        .route("/users/{id}", get(users::one))
         .route("/messages/{id}", post(messages::send_to_user).patch(messages::edit))
         .route("/messages/{id}/recall", post(messages::recall))
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))

@@ -19,7 +19,8 @@ else
   redis.call('DEL', KEYS[1])
 end
 local wait_ms = 0
-if granted < want then
+-- A want of 0 takes nothing and asks whether there is one.
+if granted < want or (want == 0 and tokens < 1) then
   wait_ms = math.max(1, math.ceil((1 - tokens) * 1000 / rate))
 end
 return {granted, wait_ms}

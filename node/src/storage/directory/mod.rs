@@ -1,10 +1,14 @@
 //! The directory database: users, logins, lists by user, the feed of changes.
 
+pub mod accounts;
+pub mod changes;
 pub mod listing;
+pub mod logins;
 pub mod pairs;
 pub mod profiles;
 pub mod read_listing;
 pub mod seed;
+pub mod settings;
 pub mod used_tokens;
 
 use super::{Client, Database, StorageError};
