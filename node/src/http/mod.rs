@@ -3,10 +3,13 @@
 pub mod address;
 pub mod auth;
 pub mod connections;
+pub mod conversation_json;
+pub mod conversations;
 pub mod cors;
 pub mod extract;
 pub mod groups;
 pub mod health;
+pub mod history;
 pub mod message_json;
 pub mod messages;
 pub mod problem;
@@ -22,7 +25,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use futures_util::FutureExt as _;
 
 use crate::app::App;
@@ -56,21 +59,26 @@ pub fn internal_routes(app: &Arc<App>) -> Router {
 fn api() -> Router<Arc<App>> {
     Router::new()
         .route("/health", get(health::health))
-        // Accounts
-        .route("/auth/register", post(auth::register))
-        .route("/users/register", post(auth::register))
         .route("/auth/login", post(auth::login))
-        .route("/users/login", post(auth::login))
-        .route("/auth/refresh", post(auth::refresh))
         .route("/auth/logout", post(auth::logout))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/register", post(auth::register))
         .route("/auth/sessions", get(auth::list_sessions))
         .route("/auth/sessions/{id}", delete(auth::end_session))
         .route("/auth/ws-token", post(auth::ws_token))
+        .route("/conversations", get(conversations::list).post(conversations::open))
+        .route("/groups", get(conversations::list_groups))
         .route("/message/ws-token", post(auth::ws_token))
+        .route("/messages/unread-count", get(conversations::unread_count))
+        .route("/messages/{id}", get(history::with_user).post(messages::send_to_user).patch(messages::edit))
+        .route("/messages/{id}", post(messages::send_to_user).patch(messages::edit))
+        .route("/messages/{id}/read", post(conversations::read_message))
+        .route("/users/login", post(auth::login))
         .route("/users/me", get(users::me).patch(users::patch_me))
         .route("/users/me/password", post(users::change_password))
+        .route("/users/register", post(auth::register))
         .route("/users/{id}", get(users::one))
-        .route("/messages/{id}", post(messages::send_to_user).patch(messages::edit))
+        // Accounts
         .route("/messages/{id}/recall", post(messages::recall))
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
         .nest("/groups/{id}", group())
@@ -83,8 +91,10 @@ fn api() -> Router<Arc<App>> {
 /// What both prefixes of a group lead to.
 fn group() -> Router<Arc<App>> {
     Router::new()
-        .route("/", delete(groups::dissolve))
-        .route("/messages", post(messages::send_to_conversation))
+        .route("/", get(conversations::one).delete(groups::dissolve))
+        .route("/messages", get(history::of_conversation).post(messages::send_to_conversation))
+        .route("/read", post(conversations::read))
+        .route("/settings", patch(conversations::settings))
         .route("/members", get(groups::members).post(groups::add))
         .route("/members/remove", post(groups::remove))
         .route("/members/{user_id}", delete(groups::remove_one))

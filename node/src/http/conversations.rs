@@ -1,0 +1,149 @@
+//! Conversations as lists: mine, one, the direct one with a user, what I have read of it and set for it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::conversation_json::conversation_json;
+use super::extract::{Json, OptionalJson, Page, Paging, Path, cursor, patch};
+use super::problem::HttpResult;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::domain::command::Position;
+use crate::domain::{ConversationId, ConversationKind, MessageId, Refusal, Seq, Timestamp, UserId};
+use crate::service::change_settings::{SettingsChange, change_settings};
+use crate::service::count_unread::count_unread;
+use crate::service::list_conversations::{ConversationView, list_conversations, open_direct, view_conversation};
+use crate::service::mark_read::mark_read;
+
+/// What can be no conversation's id is not found.
+pub fn conversation_id(id: Uuid) -> Result<ConversationId, Refusal> {
+    ConversationId::from_uuid(id).ok_or(Refusal::NotFound)
+}
+
+/// GET /conversations
+pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Response> {
+    list_of(&app, &caller, &paging, None).await
+}
+
+/// GET /groups
+pub async fn list_groups(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Response> {
+    list_of(&app, &caller, &paging, Some(ConversationKind::Group)).await
+}
+
+async fn list_of(
+    app: &Arc<App>,
+    caller: &Caller,
+    paging: &Paging,
+    kind: Option<ConversationKind>,
+) -> HttpResult<Response> {
+    let mut views = list_conversations(app, caller.user, kind, paging.after()?, paging.limit + 1).await?;
+    let has_more = views.len() > paging.limit;
+    views.truncate(paging.limit);
+    let next_cursor = views.last().filter(|_| has_more).map(|last| cursor(&last.place()));
+    let items = views.iter().map(|view| conversation_json(view, caller.user)).collect();
+    Ok(Json(Page { items, next_cursor }).into_response())
+}
+
+#[derive(Deserialize)]
+pub struct OpenBody {
+    user_id: UserId,
+}
+
+/// POST /conversations
+pub async fn open(State(app): State<Arc<App>>, caller: Caller, Json(body): Json<OpenBody>) -> HttpResult<Response> {
+    Ok(show(&caller, &open_direct(&app, caller.user, body.user_id).await?))
+}
+
+/// GET /conversations/{id}, GET /groups/{id}
+pub async fn one(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<Response> {
+    Ok(show(&caller, &view_conversation(&app, caller.user, conversation_id(id)?).await?))
+}
+
+/// A conversation as its member sees it.
+pub fn show(caller: &Caller, view: &ConversationView) -> Response {
+    Json(conversation_json(view, caller.user)).into_response()
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
+pub struct SettingsBody {
+    pinned: Option<bool>,
+    #[serde(default, deserialize_with = "patch")]
+    muted_until: Option<Option<Timestamp>>,
+    #[serde(default, deserialize_with = "patch")]
+    read_receipts: Option<Option<bool>>,
+}
+
+/// PATCH …/{id}/settings
+pub async fn settings(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(body): Json<SettingsBody>,
+) -> HttpResult<Response> {
+    let id = conversation_id(id)?;
+    let SettingsBody { pinned, muted_until, read_receipts } = body;
+    let change = SettingsChange { is_pinned: pinned, muted_until, read_receipts };
+    change_settings(&app, caller.actor(), id, change).await?;
+    Ok(show(&caller, &view_conversation(&app, caller.user, id).await?))
+}
+
+#[derive(Default, Deserialize)]
+pub struct ReadBody {
+    seq: Option<Seq>,
+    message_id: Option<MessageId>,
+}
+
+/// POST …/{id}/read
+pub async fn read(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    OptionalJson(body): OptionalJson<ReadBody>,
+) -> HttpResult<StatusCode> {
+    let id = conversation_id(id)?;
+    let ReadBody { seq, message_id } = body.unwrap_or_default();
+    let position = match (seq, message_id) {
+        (Some(seq), _) if seq < Seq::ZERO => return Err(Refusal::field("seq", "must not be negative").into()),
+        (Some(seq), _) => Position::At(seq),
+        (None, Some(message)) if message.conversation() == id => Position::At(message.seq()),
+        (None, Some(_)) => return Err(Refusal::NotFound.into()),
+        (None, None) => Position::Newest,
+    };
+    mark_read(&app, caller.actor(), id, position, None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// POST /messages/{id}/read
+pub async fn read_message(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<StatusCode> {
+    let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
+    mark_read(&app, caller.actor(), message.conversation(), Position::At(message.seq()), None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+struct UnreadJson {
+    total: i64,
+    conversations: Vec<UnreadOne>,
+}
+
+#[derive(Serialize)]
+struct UnreadOne {
+    conversation_id: ConversationId,
+    unread_count: i64,
+}
+
+/// GET /messages/unread-count
+pub async fn unread_count(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Response> {
+    let counts = count_unread(&app, caller.user).await?;
+    let one = |(conversation_id, unread_count)| UnreadOne { conversation_id, unread_count };
+    let mut conversations: Vec<UnreadOne> = counts.into_iter().map(one).collect();
+    conversations.sort_unstable_by_key(|one| one.conversation_id);
+    let total = conversations.iter().map(|one| one.unread_count).sum();
+    Ok(Json(UnreadJson { total, conversations }).into_response())
+}
