@@ -14,5 +14,6 @@
 )]
 #![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
+mod dev;
 mod migrations;
 mod support;

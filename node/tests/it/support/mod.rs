@@ -3,6 +3,7 @@
 pub mod client;
 pub mod cluster;
 pub mod databases;
+pub mod dev;
 pub mod own;
 pub mod services;
 
