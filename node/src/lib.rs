@@ -1,4 +1,4 @@
-//! Herald's node. `node/README.md` is the map; imports point down only, and `tests/layers.rs` enforces it.
+//! Herald's node. `node/README.md` is the map; imports point down only, and `tests/it/layers.rs` enforces it.
 
 pub mod app;
 pub mod auth;

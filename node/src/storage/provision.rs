@@ -3,7 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
+
+/// A connection outside all pools.
+pub use tokio_postgres::Client as Connection;
 
 use super::StorageError;
 use crate::domain::Timestamp;
@@ -16,9 +19,9 @@ const INSPECT: &str = "select current_setting('server_version_num')::int4, curre
                        current_setting('synchronous_commit'), clock_timestamp()";
 const DATABASE_EXISTS: &str = "select 1 from pg_database where datname = $1";
 
-/// A connection of its own, outside all pools. Its background half ends with the client.
+/// Connects. The background half ends with the client.
 #[expect(clippy::disallowed_methods, reason = "the task ends with its client, which the caller owns")]
-pub async fn connect(url: &str) -> Result<Client, StorageError> {
+pub async fn connect(url: &str) -> Result<Connection, StorageError> {
     let mut config = Config::from_str(url)?;
     config.connect_timeout(CONNECT_TIMEOUT).application_name("herald-admin");
     let (client, connection) = config.connect(NoTls).await?;

@@ -88,8 +88,7 @@ async fn children_end_with_their_parent_however_it_ends() {
 #[tokio::test]
 async fn separate_shards_have_servers_of_their_own() {
     let cluster = DevCluster::start(&["--nodes", "1", "--separate-shards"]).await;
-    let mut pids: Vec<u32> =
-        ["directory", "shard-1", "shard-2"].iter().map(|name| cluster.process_id(name)).collect();
+    let mut pids: Vec<u32> = ["directory", "shard-1", "shard-2"].iter().map(|name| cluster.process_id(name)).collect();
     pids.dedup();
     assert_eq!(pids.len(), 3);
     cluster.kill("shard-2").await;

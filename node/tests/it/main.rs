@@ -15,5 +15,6 @@
 #![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
 mod dev;
+mod layers;
 mod migrations;
 mod support;

@@ -17,8 +17,8 @@ use crate::domain::command::Actor;
 use crate::run::Node;
 use crate::service::make_friends::make_friends;
 use crate::storage::directory::seed::{self, SeedAccount};
+use crate::storage::provision::Connection;
 use crate::storage::{migrate, provision};
-use tokio_postgres::Client;
 
 const FRIENDS: [&str; 3] = ["alice", "bob", "carol"];
 const ADMIN: &str = "admin";
@@ -60,7 +60,7 @@ fn username(name: &str) -> Result<Username, StartError> {
 }
 
 /// Those with a password of their own: `alice-password` and so on. Answers the friends.
-async fn make_people(client: &Client) -> Result<Vec<SeedAccount>, StartError> {
+async fn make_people(client: &Connection) -> Result<Vec<SeedAccount>, StartError> {
     let failed = |error: crate::storage::StorageError| StartError::caused("seeding", &error);
     let names = FRIENDS.iter().chain(&[ADMIN]).map(|name| username(name)).collect::<Result<Vec<_>, _>>()?;
     let known = seed::find_accounts(client, &names).await.map_err(failed)?;
@@ -115,7 +115,7 @@ async fn befriend(config: &Config, friends: &[SeedAccount]) -> Result<(), StartE
 }
 
 /// Users u1 to uN with ids that follow from their names, so that nobody has to ask for them.
-async fn make_many(client: &Client, layout: &Layout, count: u32) -> Result<(), StartError> {
+async fn make_many(client: &Connection, layout: &Layout, count: u32) -> Result<(), StartError> {
     let failed = |error: crate::storage::StorageError| StartError::caused("seeding", &error);
     let accounts = (1..=count)
         .map(|number| {

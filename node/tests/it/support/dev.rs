@@ -126,16 +126,16 @@ impl DevCluster {
 
     /// Waits until a process has ended and answers its exit code.
     pub async fn ended(&self, name: &str) -> i64 {
-        eventually_within(START_LIMIT, &format!("{name} ends"), async || !self.process(name)["exit_code"].is_null()).await;
+        eventually_within(START_LIMIT, &format!("{name} ends"), async || !self.process(name)["exit_code"].is_null())
+            .await;
         self.process(name)["exit_code"].as_i64().unwrap()
     }
 
     /// `herald dev restart NAME`.
     pub async fn restart(&self, name: &str) -> Output {
         let (name, data_dir) = (name.to_owned(), self.data_dir.clone());
-        let arguments = move || {
-            Command::new(HERALD).args(["dev", "restart", &name, "--data-dir"]).arg(data_dir).output().unwrap()
-        };
+        let arguments =
+            move || Command::new(HERALD).args(["dev", "restart", &name, "--data-dir"]).arg(data_dir).output().unwrap();
         tokio::task::spawn_blocking(arguments).await.unwrap()
     }
 
