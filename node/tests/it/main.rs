@@ -17,4 +17,5 @@
 mod dev;
 mod layers;
 mod migrations;
+mod nodes;
 mod support;
