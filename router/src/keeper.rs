@@ -2,11 +2,12 @@
 //!
 //! One task does all of it, in one loop, so that the order of what it says is the order in which it happened.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{Pipeline, RedisError, Value};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Moment;
 use crate::connection::{Connection, timed_out};
@@ -14,7 +15,7 @@ use crate::envelope::Outgoing;
 use crate::error::RouterError;
 use crate::event::{Event, RoutesGoneReason};
 use crate::ids::BootId;
-use crate::peers::{Lease, parse_table};
+use crate::peers::{Lease, ask_leases, parse_table, read_renewals};
 use crate::scripts::call;
 use crate::shared::{Assignment, EntryId, ServerClock, Shared, SharedRef};
 use crate::value;
@@ -30,6 +31,11 @@ const USERS_TOUCH_RENEWALS: u64 = 600;
 
 /// How often the servers of a cluster are asked who they are, in renewals.
 const CLUSTER_LOOK_RENEWALS: u64 = 2;
+
+/// A new boot waits this long, or half its lease, to be seen by all peers before it is used: each has read the table of leases with it
+/// once it has renewed. Otherwise what goes "to all nodes" could pass by sessions that this one has just taken.
+const SEEN_PATIENCE: Duration = Duration::from_millis(1_200);
+const SEEN_POLL: Duration = Duration::from_millis(50);
 
 /// What a server says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +63,8 @@ pub(crate) struct Keeper {
     renewals: u64,
     has_taken: bool,
     must_take: Option<RoutesGoneReason>,
+    /// The boot that is being tried, where a new one is needed.
+    next_boot: Option<BootId>,
 }
 
 /// What a renewal found.
@@ -85,6 +93,7 @@ impl Keeper {
             renewals: 0,
             has_taken: false,
             must_take: None,
+            next_boot: None,
         }
     }
 
@@ -278,7 +287,11 @@ impl Keeper {
         let shared = &self.shared;
         let old = shared.boot();
         let is_new_boot = reason == Some(RoutesGoneReason::NewBoot);
-        let boot = if is_new_boot { BootId::random() } else { old };
+        // A try that was not answered may have been applied, so the next one is for the same boot.
+        let boot = if is_new_boot { *self.next_boot.get_or_insert_with(BootId::random) } else { old };
+        if reason.is_some() {
+            shared.set_down("the lease has to be taken anew");
+        }
         if reason == Some(RoutesGoneReason::RedisLostData) {
             shared.peers.lock().forget_table(Moment::now());
         }
@@ -304,12 +317,16 @@ impl Keeper {
             return Err(RouterError::Down);
         }
         let well_at = shared.last_well();
+        // What comes from now on is read after the news that routes are gone.
+        shared.assignment.send_replace(None);
+        be_seen(shared, links, &lease.table, boot).await?;
         if is_new_boot {
+            self.next_boot = None;
             shared.change_boot(boot);
             shared.outbox.renumber(boot);
             shared.metrics.new_boots.increment(1);
         }
-        shared.assign(Assignment { boot, start }, sent);
+        self.counter = lease.counter;
         self.must_take = None;
         self.has_taken = true;
         let number = links.number;
@@ -321,6 +338,7 @@ impl Keeper {
             self.shared.set_up(number, main);
             self.shared.events.tell(Event::RoutesGone { reason, well_at });
         }
+        self.shared.assign(Assignment { boot, start }, sent);
         Ok(())
     }
 
@@ -345,6 +363,26 @@ impl Keeper {
             let _ = within(shared.config.command_timeout(), links.lease.run_one(command)).await;
         }
     }
+}
+
+/// Waits for the next renewal of each peer that is there.
+async fn be_seen(shared: &Shared, links: &mut Links, table: &[Lease], own: BootId) -> Result<(), RouterError> {
+    let lease = shared.config.lease();
+    let is_peer = |peer: &&Lease| peer.boot != own && peer.age <= lease;
+    let before: HashMap<BootId, u64> = table.iter().filter(is_peer).map(|peer| (peer.boot, peer.counter)).collect();
+    let mut waited: Vec<BootId> = before.keys().copied().collect();
+    let deadline = Instant::now() + SEEN_PATIENCE.min(lease / 2);
+    while !waited.is_empty() && Instant::now() < deadline {
+        sleep(SEEN_POLL).await;
+        let asking = links.lease.run_one(ask_leases(&shared.keys, &waited));
+        let now = read_renewals(&waited, &within(shared.config.command_timeout(), asking).await?);
+        waited.retain(|boot| now.get(boot).is_some_and(|counter| before.get(boot) == Some(counter)));
+    }
+    if !before.is_empty() {
+        // The last of them has renewed in Redis, and is about to read the answer.
+        sleep(SEEN_POLL).await;
+    }
+    Ok(())
 }
 
 /// Gives lease and inbox back, so that peers know at once.

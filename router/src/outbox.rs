@@ -79,6 +79,8 @@ struct State {
     lines: HashMap<BootId, Line>,
     hints: Vec<String>,
     must_greet: bool,
+    /// Peers not known yet have joined while Redis was away from here: whatever went "to all" meanwhile has passed them by.
+    must_skip_new: bool,
 }
 
 pub(crate) struct Outbox {
@@ -90,7 +92,8 @@ pub(crate) struct Outbox {
 
 impl State {
     fn line(&mut self, to: BootId, now: Moment) -> &mut Line {
-        let fresh = Line { counter: 0, last_payload: None, last_written: None, used_at: now };
+        let counter = u64::from(self.must_skip_new);
+        let fresh = Line { counter, last_payload: None, last_written: None, used_at: now };
         let line = self.lines.entry(to).or_insert(fresh);
         line.used_at = now;
         line
@@ -107,6 +110,7 @@ impl Outbox {
             lines: HashMap::new(),
             hints: Vec::new(),
             must_greet: false,
+            must_skip_new: false,
         };
         Self { state: Mutex::new(state), bytes_max, wake: Notify::new(), is_empty: Notify::new() }
     }
@@ -129,9 +133,12 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Redis is there again: all peers shall hear at once how far the counters are.
-    pub(crate) fn greet(&self) {
-        self.state.lock().must_greet = true;
+    /// Redis is there: all peers shall hear at once how far the counters are. After an outage those that joined meanwhile see a hole.
+    pub(crate) fn greet(&self, was_down: bool) {
+        let mut state = self.state.lock();
+        state.must_greet = true;
+        state.must_skip_new |= was_down;
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -378,15 +385,15 @@ fn collect(shared: &Shared, last_tick: &mut Moment) -> Batch {
         // Who has something in the queue will see the counter there, and a later one now would look like a loss.
         let queued: HashSet<BootId> = state.queue.iter().map(|entry| entry.to).collect();
         for (_, to) in peers.iter().filter(|(_, to)| !queued.contains(to)) {
-            let fresh = Line { counter: 0, last_payload: None, last_written: None, used_at: now };
-            let line = state.lines.entry(*to).or_insert(fresh);
-            if state.must_greet || line.is_counter_due(now) {
+            let must_greet = state.must_greet;
+            let line = state.line(*to, now);
+            if must_greet || line.is_counter_due(now) {
                 line.last_written = Some(now);
-                line.used_at = now;
                 add(&mut batch, *to, Outgoing::Counter { counter: line.counter });
             }
         }
         state.must_greet = false;
+        state.must_skip_new = false;
         state.lines.retain(|_, line| now.since(line.used_at) < LINE_MEMORY);
     }
     batch

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 use uuid::Uuid;
 
 use crate::clock::Moment;
 use crate::event::Event;
 use crate::ids::{BootId, NodeId};
+use crate::keys::Keys;
 use crate::value;
 
 /// After Redis was away, or lost its data, or this node started, missing leases may still come back: nobody is declared dead for as long.
@@ -27,12 +28,34 @@ const MEMORY: Duration = Duration::from_hours(1);
 pub(crate) struct Lease {
     pub boot: BootId,
     pub node: NodeId,
+    /// Goes up with each renewal.
+    pub counter: u64,
     /// Since it was last renewed, by the server's clock.
     pub age: Duration,
 }
 
-/// The counter and the time of a lease's value, see `scripts/lease_renew.lua`.
-pub(crate) fn parse_lease(text: &str) -> Option<(u64, u64, &str)> {
+/// Asks for the leases of some boots.
+pub(crate) fn ask_leases(keys: &Keys, boots: &[BootId]) -> Cmd {
+    let mut command = redis::cmd("HMGET");
+    command.arg(keys.nodes());
+    for boot in boots {
+        command.arg(boot.0.to_string());
+    }
+    command
+}
+
+/// The renewal counter of each boot that has a lease, from the answer to [`ask_leases`].
+pub(crate) fn read_renewals(boots: &[BootId], answer: &Value) -> HashMap<BootId, u64> {
+    let leases = value::array(answer).unwrap_or_default();
+    let counters = boots.iter().zip(leases).filter_map(|(boot, lease)| {
+        let (counter, ..) = parse_lease(value::text(lease)?)?;
+        Some((*boot, counter))
+    });
+    counters.collect()
+}
+
+/// The counter, the time and the node of a lease's value, see `scripts/lease_renew.lua`.
+fn parse_lease(text: &str) -> Option<(u64, u64, &str)> {
     let mut words = text.splitn(3, ' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?))
 }
@@ -45,9 +68,9 @@ pub(crate) fn parse_table(table: &Value, now_ms: u64) -> Vec<Lease> {
         .filter_map(|line| {
             let [boot, lease] = line else { return None };
             let boot = BootId(Uuid::try_parse(value::text(boot)?).ok()?);
-            let (_, renewed_ms, node) = parse_lease(value::text(lease)?)?;
+            let (counter, renewed_ms, node) = parse_lease(value::text(lease)?)?;
             let age = Duration::from_millis(now_ms.saturating_sub(renewed_ms));
-            Some(Lease { boot, node: NodeId::parse(node)?, age })
+            Some(Lease { boot, node: NodeId::parse(node)?, counter, age })
         })
         .collect()
 }
@@ -216,7 +239,7 @@ mod tests {
 
     fn lease(number: u128, age_ms: u64) -> Lease {
         let node = NodeId::parse(&format!("node-{number}")).unwrap();
-        Lease { boot: boot(number), node, age: Duration::from_millis(age_ms) }
+        Lease { boot: boot(number), node, counter: 1, age: Duration::from_millis(age_ms) }
     }
 
     fn peers_that_know(leases: &[Lease]) -> (Peers, Moment) {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::ids::{BootId, Route, SessionId};
 use crate::keeper::USERS_TTL_MS;
-use crate::peers::parse_lease;
+use crate::peers::{ask_leases, read_renewals};
 use crate::scripts::call;
 use crate::shared::pack_boots;
 use crate::{Router, RouterError, value};
@@ -226,18 +226,8 @@ impl Router {
 
     /// The renewal counter of each boot that is in the table of leases.
     async fn renewals(&self, boots: &[BootId]) -> Result<HashMap<BootId, u64>, RouterError> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.shared.keys.nodes());
-        for boot in boots {
-            command.arg(boot.0.to_string());
-        }
-        let answer = self.shared.run_one(command).await?;
-        let leases = value::array(&answer).ok_or(RouterError::Unexpected("HMGET"))?;
-        let counters = boots.iter().zip(leases).filter_map(|(boot, lease)| {
-            let (counter, ..) = parse_lease(value::text(lease)?)?;
-            Some((*boot, counter))
-        });
-        Ok(counters.collect())
+        let answer = self.shared.run_one(ask_leases(&self.shared.keys, boots)).await?;
+        Ok(read_renewals(boots, &answer))
     }
 }
 

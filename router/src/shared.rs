@@ -81,6 +81,7 @@ pub(crate) struct Shared {
     pub last_renewal_ms: AtomicU64,
     last_tick_ms: AtomicU64,
     is_up: AtomicBool,
+    was_down: AtomicBool,
     /// The connection for callers, with a number that tells it from those before. `None` while Redis is away.
     main: RwLock<Option<(u64, Connection)>>,
     /// The present boot first, then those before.
@@ -107,6 +108,7 @@ impl Shared {
             last_renewal_ms: AtomicU64::new(now.as_millis()),
             last_tick_ms: AtomicU64::new(now.as_millis()),
             is_up: AtomicBool::new(false),
+            was_down: AtomicBool::new(false),
             main: RwLock::new(None),
             boots: RwLock::new(vec![boot]),
             config,
@@ -178,16 +180,20 @@ impl Shared {
 
     pub(crate) fn set_up(&self, number: u64, connection: Connection) {
         *self.main.write() = Some((number, connection));
+        if !self.is_up.load(Ordering::Acquire) {
+            // Before anything is sent: see there.
+            self.outbox.greet(self.was_down.swap(false, Ordering::AcqRel));
+        }
         if !self.is_up.swap(true, Ordering::AcqRel) {
             tracing::info!(boot = %self.boot(), "redis is up");
             self.metrics.is_up.set(1.0);
             self.events.tell(Event::Up);
-            self.outbox.greet();
         }
     }
 
     pub(crate) fn set_down(&self, why: &str) {
         *self.main.write() = None;
+        self.was_down.store(true, Ordering::Release);
         if self.is_up.swap(false, Ordering::AcqRel) {
             tracing::warn!(why, "redis is down");
             self.metrics.is_up.set(0.0);

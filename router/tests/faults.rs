@@ -387,3 +387,36 @@ async fn a_node_that_shuts_down_has_left_and_not_died() {
         assert_eq!(redis.run(&format!("EXISTS herald:{key}:{{{boot}}}")).await, redis::Value::Int(0));
     }
 }
+
+#[tokio::test]
+async fn a_new_boot_is_not_used_before_all_peers_know_of_it() {
+    let redis = RedisServer::start().await;
+    let one = redis.node("node-1").await;
+    for number in 2..6 {
+        let other = redis.node(&format!("node-{number}")).await;
+        // No waiting here: whoever sends "to all" from now on sends to this one.
+        assert!(one.router.last_known_boots().iter().any(|(_, boot)| *boot == other.router.boot()));
+    }
+}
+
+#[tokio::test]
+async fn who_joins_while_a_peer_is_cut_off_learns_that_it_may_have_missed_something() {
+    let redis = RedisServer::start().await;
+    let (thread, one) = NodeThread::start(redis.config("node-1")).await;
+    // Cut off for less than its lease: nothing else tells the newcomer.
+    let (mut two, ()) = tokio::join!(
+        async {
+            sleep(Duration::from_millis(300)).await;
+            redis.node("node-2").await
+        },
+        async {
+            redis.run("CLIENT KILL TYPE normal").await;
+            thread.pause(Duration::from_secs(3)).await;
+        }
+    );
+    let event = two.next_is("the loss", |event| matches!(event, Event::Lost { .. })).await;
+    assert!(matches!(event, Event::Lost { from: Some(from), .. } if from == one.router.boot()));
+    let events = two.all_within(Duration::from_millis(500)).await;
+    assert!(events.is_empty(), "{events:?}");
+    thread.kill();
+}

@@ -11,7 +11,7 @@ use herald_router::{Event, Moment, Router};
 use rustix::process::Signal;
 use tokio::time::{interval, sleep, timeout};
 
-const LEASE_MS: u64 = 2_000;
+const LEASE_MS: u64 = 2_500;
 /// The repair after a loss reaches back 5 s further than the router says; here a part of that is taken as given.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -143,7 +143,7 @@ async fn broken_connections_lose_nothing() {
 async fn a_redis_that_hangs_within_the_lease_loses_nothing() {
     let outcome = check(async |redis, _, _, _| {
         redis.signal(Signal::STOP);
-        sleep(Duration::from_millis(1_300)).await;
+        sleep(Duration::from_millis(1_200)).await;
         redis.signal(Signal::CONT);
     })
     .await;
