@@ -18,4 +18,5 @@ mod dev;
 mod layers;
 mod migrations;
 mod nodes;
+mod readme;
 mod support;
