@@ -5,26 +5,27 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::conversations::{conversation_id, show};
 use super::extract::{Json, Page, Paging, Path, patch};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::domain::text::IDS_MAX;
+use crate::domain::entry::Updated;
+use crate::domain::text::{ANNOUNCEMENT_MAX, AVATAR_URL_MAX, GROUP_NAME_MAX, IDS_MAX, TEMP_ID_MAX, check_length};
 use crate::domain::{ConversationId, Refusal, Role, Timestamp, UserId};
+use crate::protocol::field::Faults;
 use crate::service::add_members::add_members;
-use crate::service::change_group::{mute_member, set_role};
+use crate::service::change_group::{mute_member, set_role, update_group};
+use crate::service::create_group::{MEMBERS_MAX, NewGroup, create_group};
 use crate::service::dissolve_group::dissolve_group;
 use crate::service::leave_group::leave_group;
+use crate::service::list_conversations::view_conversation;
 use crate::service::list_members::{MemberView, check_member, find_members, list_members};
 use crate::service::remove_members::remove_members;
-
-/// A group's id from the path: what can be none is not found.
-fn group_id(id: Uuid) -> Result<ConversationId, Refusal> {
-    ConversationId::from_uuid(id).ok_or(Refusal::NotFound)
-}
 
 /// Ids of a call, each once, without `own`.
 fn each_once(field: &'static str, ids: Vec<UserId>, own: Option<UserId>) -> Result<Vec<UserId>, Refusal> {
@@ -35,6 +36,103 @@ fn each_once(field: &'static str, ids: Vec<UserId>, own: Option<UserId>) -> Resu
     Ok(ids.into_iter().filter(|&id| seen.insert(id)).collect())
 }
 
+/// Body of both ways to make a group: `members` and `member_ids` are the same.
+#[derive(Deserialize)]
+pub struct CreateBody {
+    name: String,
+    members: Option<Vec<UserId>>,
+    member_ids: Option<Vec<UserId>>,
+    avatar_url: Option<String>,
+    max_members: Option<i64>,
+    temp_id: Option<String>,
+}
+
+impl CreateBody {
+    fn parse(self, creator: UserId) -> Result<NewGroup, Refusal> {
+        let mut faults = Faults::default();
+        let members_field = if self.member_ids.is_some() { "member_ids" } else { "members" };
+        let ids = self.members.or(self.member_ids).unwrap_or_default();
+        let members = faults.take(each_once(members_field, ids, Some(creator)));
+        faults.take(check_length("name", &self.name, 1, GROUP_NAME_MAX));
+        if let Some(url) = &self.avatar_url {
+            faults.take(check_length("avatar_url", url, 0, AVATAR_URL_MAX));
+        }
+        if let Some(temp_id) = &self.temp_id {
+            faults.take(check_length("temp_id", temp_id, 1, TEMP_ID_MAX));
+        }
+        let max_members = self.max_members.map(|max| i32::try_from(max).unwrap_or(-1));
+        if max_members.is_some_and(|max| !(1..=MEMBERS_MAX).contains(&max)) {
+            faults.add("max_members", "must be from 1 to 100,000");
+        }
+        faults.check()?;
+        Ok(NewGroup {
+            title: self.name,
+            avatar_url: self.avatar_url.filter(|url| !url.is_empty()),
+            max_members,
+            members: members.unwrap_or_default(),
+            temp_id: self.temp_id,
+            members_field,
+        })
+    }
+}
+
+/// POST /groups, POST /conversations/group
+pub async fn create(State(app): State<Arc<App>>, caller: Caller, Json(body): Json<CreateBody>) -> HttpResult<Response> {
+    let group = body.parse(caller.user)?;
+    let id = create_group(&app, caller.actor(), group).await?;
+    let view = view_conversation(&app, caller.user, id).await?;
+    Ok((StatusCode::CREATED, show(&caller, &view)).into_response())
+}
+
+#[derive(Deserialize)]
+pub struct UpdateBody {
+    name: Option<String>,
+    #[serde(default, deserialize_with = "patch")]
+    avatar_url: Option<Option<String>>,
+    #[serde(default, deserialize_with = "patch")]
+    announcement: Option<Option<String>>,
+    muted: Option<bool>,
+}
+
+impl UpdateBody {
+    fn parse(self) -> Result<Updated, Refusal> {
+        let mut faults = Faults::default();
+        if let Some(name) = &self.name {
+            faults.take(check_length("name", name, 1, GROUP_NAME_MAX));
+        }
+        if let Some(Some(url)) = &self.avatar_url {
+            faults.take(check_length("avatar_url", url, 0, AVATAR_URL_MAX));
+        }
+        if let Some(Some(text)) = &self.announcement {
+            faults.take(check_length("announcement", text, 0, ANNOUNCEMENT_MAX));
+        }
+        faults.check()?;
+        let not_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Ok(Updated {
+            title: self.name,
+            avatar_url: self.avatar_url.map(not_empty),
+            announcement: self.announcement.map(not_empty),
+            muted: self.muted,
+        })
+    }
+}
+
+/// PUT …/{id}
+pub async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(body): Json<UpdateBody>,
+) -> HttpResult<Response> {
+    let (group, updated) = (conversation_id(id)?, body.parse()?);
+    if updated == Updated::default() {
+        check_member(&app, caller.user, group).await?;
+    } else {
+        update_group(&app, caller.actor(), group, updated).await?;
+    }
+    Ok(show(&caller, &view_conversation(&app, caller.user, group).await?))
+}
+
 /// GET …/{id}/members
 pub async fn members(
     State(app): State<Arc<App>>,
@@ -42,7 +140,7 @@ pub async fn members(
     Path(id): Path<Uuid>,
     paging: Paging,
 ) -> HttpResult<Json<Page<MemberView>>> {
-    let items = list_members(&app, caller.user, group_id(id)?, paging.after()?, paging.limit + 1).await?;
+    let items = list_members(&app, caller.user, conversation_id(id)?, paging.after()?, paging.limit + 1).await?;
     Ok(Json(Page::of(items, paging.limit, |last| last.user.id)))
 }
 
@@ -63,7 +161,7 @@ pub async fn add(
     Path(id): Path<Uuid>,
     Json(body): Json<UserIdsBody>,
 ) -> HttpResult<Json<MembersJson>> {
-    let group = group_id(id)?;
+    let group = conversation_id(id)?;
     let users = each_once("user_ids", body.user_ids, Some(caller.user))?;
     add_members(&app, caller.actor(), group, &users).await?;
     Ok(Json(MembersJson { items: find_members(&app, group, &users).await? }))
@@ -75,7 +173,7 @@ pub async fn remove_one(
     caller: Caller,
     Path((id, user)): Path<(Uuid, Uuid)>,
 ) -> HttpResult<StatusCode> {
-    remove_members(&app, caller.actor(), group_id(id)?, vec![UserId(user)]).await?;
+    remove_members(&app, caller.actor(), conversation_id(id)?, vec![UserId(user)]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -88,9 +186,9 @@ pub async fn remove(
 ) -> HttpResult<StatusCode> {
     let users = each_once("user_ids", body.user_ids, None)?;
     if users.is_empty() {
-        check_member(&app, caller.user, group_id(id)?).await?;
+        check_member(&app, caller.user, conversation_id(id)?).await?;
     } else {
-        remove_members(&app, caller.actor(), group_id(id)?, users).await?;
+        remove_members(&app, caller.actor(), conversation_id(id)?, users).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -109,7 +207,7 @@ pub async fn mute(
     Path((id, user)): Path<(Uuid, Uuid)>,
     Json(body): Json<MuteBody>,
 ) -> HttpResult<Json<MemberView>> {
-    let (group, user) = (group_id(id)?, UserId(user));
+    let (group, user) = (conversation_id(id)?, UserId(user));
     let muted_until = body.muted_until.ok_or_else(|| Refusal::field("muted_until", "is required"))?;
     mute_member(&app, caller.actor(), group, user, muted_until).await?;
     one_member(&app, group, user).await
@@ -127,7 +225,7 @@ pub async fn role(
     Path((id, user)): Path<(Uuid, Uuid)>,
     Json(body): Json<RoleBody>,
 ) -> HttpResult<Json<MemberView>> {
-    let (group, user) = (group_id(id)?, UserId(user));
+    let (group, user) = (conversation_id(id)?, UserId(user));
     set_role(&app, caller.actor(), group, user, body.role).await?;
     one_member(&app, group, user).await
 }
@@ -139,12 +237,12 @@ async fn one_member(app: &Arc<App>, group: ConversationId, user: UserId) -> Http
 
 /// POST …/{id}/leave
 pub async fn leave(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<StatusCode> {
-    leave_group(&app, caller.actor(), group_id(id)?).await?;
+    leave_group(&app, caller.actor(), conversation_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// DELETE …/{id}
 pub async fn dissolve(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<StatusCode> {
-    dissolve_group(&app, caller.actor(), group_id(id)?).await?;
+    dissolve_group(&app, caller.actor(), conversation_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::carry_through::{is_certain, retry};
+use super::sweep_listings::settle;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, GroupCommand, Joining, Outcome};
 use crate::domain::{ConversationId, ConversationRef, JoinToken, Timestamp, UserId};
 use crate::error::Result;
-use crate::storage::StorageError;
 use crate::storage::directory::listing;
 use crate::storage::shard::lane::Request;
 
@@ -49,17 +49,14 @@ pub(super) async fn join_members(
     }
 }
 
-/// The token that stands in the shard wins: its row is confirmed or written, others are deleted.
-async fn finish(
-    app: &App,
-    conversation: ConversationId,
-    joinings: &[Joining],
-    outcome: &Outcome,
-) -> Result<(), StorageError> {
-    let Outcome::Members { joined, already, .. } = outcome else { return Ok(()) };
-    let standing: HashSet<JoinToken> = joined.iter().chain(already).map(|joining| joining.token).collect();
-    let void: Vec<Joining> = joinings.iter().copied().filter(|joining| !standing.contains(&joining.token)).collect();
-    retry(|| listing::confirm(&app.directory, conversation, joined)).await?;
-    retry(|| listing::stand_in(&app.directory, conversation, already)).await?;
-    retry(|| listing::withdraw(&app.directory, conversation, &void)).await
+/// The token that stands in the shard wins: its row is written or confirmed, others are deleted.
+async fn finish(app: &App, conversation: ConversationId, joinings: &[Joining], outcome: &Outcome) -> Result<()> {
+    let Outcome::Members { joined, already, .. } = outcome else {
+        return settle(app, conversation, joinings).await;
+    };
+    let standing: Vec<Joining> = joined.iter().chain(already).copied().collect();
+    let tokens: HashSet<JoinToken> = standing.iter().map(|joining| joining.token).collect();
+    let void: Vec<Joining> = joinings.iter().copied().filter(|joining| !tokens.contains(&joining.token)).collect();
+    retry(|| listing::stand_in(&app.directory, conversation, &standing)).await?;
+    Ok(retry(|| listing::withdraw(&app.directory, conversation, &void)).await?)
 }

@@ -47,22 +47,28 @@ pub async fn sweep_listings(app: &Arc<App>, age: Duration) -> Result<usize> {
 
 /// Confirms, marks, replaces or deletes the rows of joinings of one group, by what the shard says of each.
 pub(super) async fn settle(app: &App, conversation: ConversationId, joinings: &[Joining]) -> Result<()> {
-    let shard = app.shards.of(conversation)?;
     let users: Vec<UserId> = joinings.iter().map(|joining| joining.user).collect();
-    let intervals = read_intervals(shard, conversation, &users).await?;
-    let verdict = judge(joinings, &intervals);
-    listing::stand_in(&app.directory, conversation, &verdict.standing).await?;
-    for (left_seq, ended) in verdict.ended {
-        listing::mark_left(&app.directory, conversation, &ended, left_seq).await?;
-    }
-    listing::withdraw(&app.directory, conversation, &verdict.void).await?;
+    let void = settle_users(app, conversation, joinings, &users).await?;
+    retry(|| listing::withdraw(&app.directory, conversation, &void)).await?;
     finish_dissolved(app, conversation).await
 }
 
-/// Settles the rows of these users that are in doubt.
-pub(super) async fn settle_users(app: &App, conversation: ConversationId, users: &[UserId]) -> Result<()> {
-    let joinings = retry(|| listing::read_doubted(&app.directory, conversation, users)).await?;
-    if joinings.is_empty() { Ok(()) } else { settle(app, conversation, &joinings).await }
+/// Writes what the shard says of these users. Answers those of `joinings` that do not stand; they may be on their way still, so that
+/// only one who knows that they are not may delete them.
+pub(super) async fn settle_users(
+    app: &App,
+    conversation: ConversationId,
+    joinings: &[Joining],
+    users: &[UserId],
+) -> Result<Vec<Joining>> {
+    let shard = app.shards.of(conversation)?;
+    let intervals = retry(|| read_intervals(shard, conversation, users)).await?;
+    let verdict = judge(joinings, &intervals);
+    retry(|| listing::stand_in(&app.directory, conversation, &verdict.standing)).await?;
+    for (left_seq, ended) in verdict.ended {
+        retry(|| listing::mark_left(&app.directory, conversation, &ended, left_seq)).await?;
+    }
+    Ok(verdict.void)
 }
 
 /// Marks the rows of all who were members of a group to its end, where it has ended.

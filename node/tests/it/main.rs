@@ -16,7 +16,10 @@
 
 mod dev;
 mod layers;
+mod groups;
 mod migrations;
 mod nodes;
 mod readme;
+mod pairs;
+mod sending;
 mod support;

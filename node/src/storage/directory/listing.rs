@@ -13,20 +13,8 @@ use crate::storage::StorageError;
 /// Rows written or read by one statement.
 pub const ROWS_MAX: usize = 1_000;
 
-pub const STATEMENTS: &[&str] = &[
-    LIST_PAIR,
-    NOW,
-    ADD_PENDING,
-    CONFIRM,
-    WITHDRAW,
-    STAND_IN,
-    DOUBT,
-    READ_DOUBTED,
-    MARK_LEFT,
-    FIND,
-    READ_PENDING,
-    DELETE_LEFT,
-];
+pub const STATEMENTS: &[&str] =
+    &[LIST_PAIR, NOW, ADD_PENDING, WITHDRAW, STAND_IN, DOUBT, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
 
 /// What is known of the one who is to receive a first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +76,6 @@ pub async fn add_pending(
     Ok(now)
 }
 
-const CONFIRM: &str = "\
-update listing set pending_at = null
-from unnest($1::uuid[], $2::uuid[]) as joining (user_id, token)
-where listing.user_id = joining.user_id and listing.join_token = joining.token and listing.conversation_id = $3";
-
-/// Clears the mark of joinings that are committed.
-pub async fn confirm(
-    directory: &Directory,
-    conversation: ConversationId,
-    joinings: &[Joining],
-) -> Result<(), StorageError> {
-    execute_pages(directory, CONFIRM, conversation, joinings).await
-}
-
 const WITHDRAW: &str = "\
 delete from listing using unnest($1::uuid[], $2::uuid[]) as joining (user_id, token)
 where listing.user_id = joining.user_id and listing.join_token = joining.token and listing.conversation_id = $3
@@ -121,7 +95,7 @@ insert into listing (user_id, conversation_id, join_token, kind)
 select joining.user_id, $3, joining.token, 2 from unnest($1::uuid[], $2::uuid[]) as joining (user_id, token)
 on conflict (user_id, conversation_id, join_token) do update set pending_at = null";
 
-/// Writes the rows of joinings that stand in the shard under another token than the one tried.
+/// Makes rows of joinings that stand in the shard, or clears the mark of those that are there.
 pub async fn stand_in(
     directory: &Directory,
     conversation: ConversationId,
@@ -158,20 +132,6 @@ pub async fn doubt(directory: &Directory, conversation: ConversationId, users: &
         client.execute(DOUBT, &[&page, &conversation]).await?;
     }
     Ok(())
-}
-
-const READ_DOUBTED: &str = "\
-select user_id, join_token from listing
-where user_id = any($1) and conversation_id = $2 and pending_at is not null";
-
-/// The pending rows of these users in one conversation.
-pub async fn read_doubted(
-    directory: &Directory,
-    conversation: ConversationId,
-    users: &[UserId],
-) -> Result<Vec<Joining>, StorageError> {
-    let rows = directory.client().await?.query(READ_DOUBTED, &[&users, &conversation]).await?;
-    rows.iter().map(|row| Ok(Joining { user: row.try_get(0)?, token: row.try_get(1)? })).collect()
 }
 
 const MARK_LEFT: &str = "\
