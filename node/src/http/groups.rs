@@ -85,6 +85,7 @@ pub async fn create(State(app): State<Arc<App>>, caller: Caller, Json(body): Jso
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct UpdateBody {
     name: Option<String>,
     #[serde(default, deserialize_with = "patch")]
@@ -194,6 +195,7 @@ pub async fn remove(
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct MuteBody {
     /// Null ends it; it must be said.
     #[serde(default, deserialize_with = "patch")]

@@ -8,7 +8,7 @@ use super::sweep_pairs::{PAIR_AGE, sweep_pairs};
 use crate::app::App;
 use crate::error::Result;
 
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 /// Shorter than the interval, so that a node that died with the lock is replaced in the next round.
 const LOCKED_FOR: Duration = Duration::from_secs(55);
 const LOCK: &str = "sweep";

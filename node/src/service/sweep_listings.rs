@@ -15,9 +15,9 @@ use crate::storage::directory::listing;
 use crate::storage::shard::read_members::{Interval, read_dissolved, read_intervals};
 
 /// A joining is committed within 5 s of its row or never, so this is long over.
-pub const PENDING_AGE: Duration = Duration::from_secs(600);
+pub const PENDING_AGE: Duration = Duration::from_mins(10);
 /// Rows of ended joinings stay this long, so that a sync can show their last entries.
-const LEFT_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
+const LEFT_AGE: Duration = Duration::from_hours(90 * 24);
 /// Pending rows of one look.
 const PENDING_MAX: i64 = 10_000;
 /// Members of a dissolved group read at once.

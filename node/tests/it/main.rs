@@ -16,7 +16,6 @@
 
 mod dev;
 mod layers;
-mod groups;
 mod migrations;
 mod nodes;
 mod readme;
