@@ -14,6 +14,7 @@
 )]
 #![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
+mod accounts;
 mod dev;
 mod layers;
 mod migrations;
