@@ -122,3 +122,13 @@ async fn count(request: Request, next: Next) -> Response {
     metrics::histogram!("herald_http_request_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_routes_overlap() {
+        let _ = Router::<Arc<App>>::new().nest("/api/v1", api()).nest("/api", api()).merge(health::routes());
+    }
+}
