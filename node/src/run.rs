@@ -30,6 +30,7 @@ use crate::pair_memory::PairMemory;
 use crate::presence::Presence;
 use crate::service::announce_presence;
 use crate::service::authenticate::{self, UsedTokens};
+use crate::service::await_database;
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
 use crate::service::deliver::start_delivery;
@@ -118,6 +119,7 @@ impl Node {
         inbox::start(&app, events);
         start_sweeps(&app);
         announce_presence::start(&app);
+        app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(&app)));
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
 
         follow_changes::start(&app).await;

@@ -58,17 +58,12 @@ pub async fn send_pages(
 ) -> Result<Option<Sent>> {
     let receipts = Receipts::read(app, session.user, planned.iter().map(|planned| &planned.state)).await;
     let mut sent = Sent::default();
-    let mut pieces = planned.iter().flat_map(cut).peekable();
-    while pieces.peek().is_some() {
-        let mut batch = Vec::new();
-        let mut entries = 0;
-        while let Some(piece) = pieces
-            .next_if(|piece| batch.len() < PIECES_MAX && (batch.is_empty() || entries + piece.range.count() <= 200))
-        {
-            entries += piece.range.count();
-            batch.push(piece);
-        }
-        let frames = read_frames(app, session, &batch, &mut sent.lost).await?;
+    let pieces: Vec<Piece<'_>> = planned.iter().flat_map(cut).collect();
+    let mut rest = pieces.as_slice();
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_length(rest));
+        rest = after;
+        let frames = read_frames(app, session, batch, &mut sent.lost).await?;
         for (piece, frames) in batch.iter().zip(&frames) {
             if sent.lost.contains(&piece.planned.shard) {
                 continue;
@@ -87,17 +82,32 @@ pub async fn send_pages(
     Ok(Some(sent))
 }
 
+/// How many of the pieces are read at once: at least one, and no more entries than a page has.
+fn batch_length(pieces: &[Piece<'_>]) -> usize {
+    let most = u64::try_from(PAGE_FRAMES_MAX).unwrap_or(u64::MAX);
+    let mut entries = 0;
+    let fits = |piece: &&Piece<'_>| {
+        entries += piece.range.count();
+        entries <= most
+    };
+    pieces.iter().take(PIECES_MAX).take_while(fits).count().max(1)
+}
+
 /// Parts of at most a page's frames; one without entries where there are none.
-fn cut(planned: &Planned) -> impl Iterator<Item = Piece<'_>> {
+fn cut(planned: &Planned) -> Vec<Piece<'_>> {
     let step = i64::try_from(PAGE_FRAMES_MAX).unwrap_or(i64::MAX);
     let Range { conversation, low, high } = planned.range;
-    let count = i64::try_from(planned.range.count()).unwrap_or(i64::MAX).max(1);
-    (0..(count + step - 1) / step).map(move |number| {
-        let from = low.0 + number * step;
-        let to = (from + step - 1).min(high.0);
+    let mut pieces = Vec::new();
+    let mut from = low.0;
+    loop {
+        let to = from.saturating_add(step - 1).min(high.0);
         let range = Range { conversation, low: Seq(from), high: Seq(to) };
-        Piece { planned, range, is_last: to >= high.0 }
-    })
+        pieces.push(Piece { planned, range, is_last: to >= high.0 });
+        if to >= high.0 {
+            return pieces;
+        }
+        from = to + 1;
+    }
 }
 
 /// Up to where a conversation counts as given after its last page.

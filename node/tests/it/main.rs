@@ -23,3 +23,4 @@ mod readme;
 mod pairs;
 mod sending;
 mod support;
+mod sync;
