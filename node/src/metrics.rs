@@ -28,7 +28,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             let builder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
                 .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), COUNTS))
-                .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_count".to_owned()), COUNTS));
+                .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_requests".to_owned()), COUNTS));
             match builder.map(PrometheusBuilder::install_recorder) {
                 Ok(Ok(handle)) => Some(handle),
                 Ok(Err(error)) | Err(error) => {

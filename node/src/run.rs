@@ -36,6 +36,7 @@ use crate::service::check_rate::Rates;
 use crate::service::deliver::start_delivery;
 use crate::service::follow_changes;
 use crate::service::login_failures::Failures;
+use crate::service::measure_queues::measure_queues;
 use crate::service::sweep::start_sweeps;
 use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
@@ -121,6 +122,7 @@ impl Node {
         announce_presence::start(&app);
         app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(&app)));
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
+        app.tasks.spawn("measure-queues", measure_queues(Arc::clone(&app)));
 
         follow_changes::start(&app).await;
         authenticate::start_spreading(&app);

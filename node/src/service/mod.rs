@@ -41,6 +41,7 @@ pub mod look_up_pairs;
 pub mod make_friends;
 pub mod mark_read;
 pub mod mark_received;
+pub mod measure_queues;
 pub mod metrics;
 pub mod plan_sync;
 pub mod react;

@@ -61,6 +61,11 @@ impl Shard {
         &self.database
     }
 
+    /// Requests that wait for a lane.
+    pub fn queue_length(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
+    }
+
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::Acquire)
     }
