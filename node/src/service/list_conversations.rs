@@ -17,7 +17,8 @@ use crate::service::sync::{by_shard, unwritten};
 use crate::storage::directory::{listing, profiles, read_listing};
 use crate::storage::shard::read_entries::{self, Range};
 use crate::storage::shard::read_extras;
-use crate::storage::shard::read_states::{self, Key, Side, State};
+pub use crate::storage::shard::read_states::Side;
+use crate::storage::shard::read_states::{self, Key, State};
 use crate::storage::{Shard, ShardId, StorageError};
 
 /// A conversation as a list shows it.
