@@ -23,6 +23,7 @@ use crate::service::authenticate::UsedTokens;
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
 use crate::service::login_failures::Failures;
+use crate::sessions::Sessions;
 use crate::standing::Standing;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
@@ -37,6 +38,7 @@ pub struct App {
     pub shards: Shards,
     pub router: Router,
     pub hub: Hub,
+    pub sessions: Sessions,
     pub away: Away,
     pub rates: Rates,
     pub gates: Gates,

@@ -21,6 +21,7 @@ pub mod protocol;
 pub mod run;
 pub mod service;
 pub mod session;
+pub mod sessions;
 pub mod standing;
 pub mod storage;
 pub mod tasks;

@@ -38,6 +38,7 @@ use crate::service::follow_changes;
 use crate::service::login_failures::Failures;
 use crate::service::measure_queues::measure_queues;
 use crate::service::sweep::start_sweeps;
+use crate::sessions::Sessions;
 use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
 use crate::storage::{Database, Directory, migrate, shard};
@@ -98,6 +99,7 @@ impl Node {
             shards,
             router,
             hub: Hub::default(),
+            sessions: Sessions::new(config.limits.admissions_max),
             away: Away::new(&config.auth),
             rates: Rates::default(),
             gates: Gates::new(config.limits.gates_max),

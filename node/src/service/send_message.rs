@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::service::check_rate::{self, Rate};
 use crate::service::resolve::resolve;
 use crate::storage::directory::listing::{self, Receiver};
-use crate::storage::shard::lane::{Origin, Request};
+pub use crate::storage::shard::lane::Origin;
+use crate::storage::shard::lane::Request;
 
 /// A message that is durable.
 #[derive(Clone, Debug)]

@@ -6,27 +6,7 @@ use crate::app::App;
 use crate::domain::UserId;
 use crate::error::Result;
 use crate::presence::Cause;
-
-/// What a user may choose; others see `invisible` as offline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChosenStatus {
-    Online,
-    Away,
-    Busy,
-    Invisible,
-}
-
-impl ChosenStatus {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Away => "away",
-            Self::Busy => "busy",
-            Self::Invisible => "invisible",
-        }
-    }
-}
+use crate::protocol::client::ChosenStatus;
 
 /// Keeps the choice and lets friends know within a second.
 pub async fn set_status(app: &App, user: UserId, status: ChosenStatus) -> Result<()> {

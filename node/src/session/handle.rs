@@ -67,6 +67,8 @@ struct State {
     has_lost_held: bool,
     received: Received,
     pinged_at: Option<Instant>,
+    /// Is in the list of those who want a Ping a little later.
+    waits_for_ping: bool,
     refusals: u32,
     refusals_since_ms: i64,
 }
@@ -143,6 +145,7 @@ impl SessionHandle {
                 has_lost_held: false,
                 received: Received::default(),
                 pinged_at: None,
+                waits_for_ping: false,
                 refusals: 0,
                 refusals_since_ms: 0,
             }),
@@ -328,6 +331,17 @@ impl SessionHandle {
         Pinged::Now
     }
 
+    /// True if the session was not yet in the list of those who want a Ping a little later.
+    pub(crate) fn begin_ping_wait(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().waits_for_ping, true)
+    }
+
+    /// The time has come: the writer, woken, sends the Ping.
+    pub(crate) fn end_ping_wait(&self) {
+        self.state.lock().waits_for_ping = false;
+        self.wake.notify_one();
+    }
+
     // --- The writer's side
 
     /// Moves all that waits into `batch`, which is empty. The bytes count as waiting until [`SessionHandle::written`].
@@ -354,7 +368,7 @@ impl SessionHandle {
     }
 
     /// How long bytes have waited without any being written.
-    pub(super) fn stalled_for(&self) -> Duration {
+    pub(crate) fn stalled_for(&self) -> Duration {
         self.state.lock().moved_at.map(|at| at.elapsed()).unwrap_or_default()
     }
 

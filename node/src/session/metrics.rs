@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::protocol::client::ClientFrame;
 use crate::protocol::codes::CloseCode;
 
 pub struct SessionMetrics {
@@ -39,13 +38,6 @@ impl SessionMetrics {
     pub fn count_close(&self, code: Option<CloseCode>) {
         if let Some(counter) = self.closes.get(&code.map_or(1005, CloseCode::number)) {
             counter.increment(1);
-        }
-    }
-
-    pub fn count_frame(&self, frame: &ClientFrame) {
-        self.frames.increment(1);
-        if matches!(frame, ClientFrame::Send(_)) {
-            self.sends.increment(1);
         }
     }
 }

@@ -87,6 +87,7 @@ fn write_some(tcp: &TcpStream, batch: &mut VecDeque<Outgoing>, is_cut: &mut bool
     let slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> =
         batch.iter().take(SLICES_MAX).map(|outgoing| IoSlice::new(&outgoing.bytes)).collect();
     let written = tcp.try_write_vectored(&slices)?;
+    drop(slices);
     if written == 0 {
         return Err(io::ErrorKind::WriteZero.into());
     }
