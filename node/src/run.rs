@@ -34,10 +34,12 @@ use crate::service::await_database;
 use crate::service::check_health::HealthMemory;
 use crate::service::check_rate::Rates;
 use crate::service::deliver::start_delivery;
+use crate::service::drain::drain;
 use crate::service::follow_changes;
 use crate::service::login_failures::Failures;
 use crate::service::measure_queues::measure_queues;
 use crate::service::sweep::start_sweeps;
+use crate::service::watch_sessions;
 use crate::sessions::Sessions;
 use crate::standing::Standing;
 use crate::storage::shard::open::Providers;
@@ -123,6 +125,7 @@ impl Node {
         start_sweeps(&app);
         announce_presence::start(&app);
         app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(&app)));
+        watch_sessions::start(&app);
         app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
         app.tasks.spawn("measure-queues", measure_queues(Arc::clone(&app)));
 
@@ -140,6 +143,7 @@ impl Node {
     /// Leaves the cluster in good order: clients are told to reconnect elsewhere, everything is written, all tasks end.
     pub async fn shutdown(self) {
         info!(node = %self.app.config.node_id, "node is leaving");
+        drain(&self.app).await;
         self.app.tasks.shutdown(TASKS_END_TIMEOUT).await;
         self.app.router.clone().shutdown().await;
         info!(node = %self.app.config.node_id, "node has left");

@@ -30,6 +30,7 @@ use futures_util::FutureExt as _;
 
 use crate::app::App;
 use crate::domain::Refusal;
+use crate::session;
 use problem::HttpError;
 
 /// All that clients can call.
@@ -38,6 +39,10 @@ pub fn client_routes(app: &Arc<App>) -> Router {
         .nest("/api/v1", api())
         .nest("/api", api())
         .merge(health::routes())
+        .route("/ws", get(session::accept))
+        .route("/ws/chat", get(session::accept))
+        .route("/api/v1/ws/chat", get(session::accept))
+        .route("/api/v1/realtime", get(session::accept))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(app), cors::cors))

@@ -216,9 +216,9 @@ fn read(envelope: Envelope) -> Result<ClientFrame, Refusal> {
                 _ => Err(Refusal::UnknownType),
             }
         }
-        "read" => read_read(*data.given()?),
-        "ack" => read_acknowledge(*data.given()?),
-        "typing" => read_typing(*data.given()?),
+        "read" => read_read(data.given()?.as_ref()),
+        "ack" => read_acknowledge(data.given()?.as_ref()),
+        "typing" => read_typing(data.given()?.as_ref()),
         "status" => read_status(*data.given()?),
         "sync" => read_sync(*data.given()?).map(ClientFrame::Sync),
         _ => Err(Refusal::UnknownType),
@@ -251,7 +251,7 @@ fn read_change<T>(
     Ok(make(message, rest))
 }
 
-fn read_read(data: Data) -> Result<ClientFrame, Refusal> {
+fn read_read(data: &Data) -> Result<ClientFrame, Refusal> {
     let mut faults = Faults::default();
     let conversation = faults.id("conversation_id", &data.conversation_id);
     let seq = whole(&mut faults, "seq", data.seq);
@@ -269,7 +269,7 @@ fn read_read(data: Data) -> Result<ClientFrame, Refusal> {
     Ok(ClientFrame::Read { conversation, position })
 }
 
-fn read_acknowledge(data: Data) -> Result<ClientFrame, Refusal> {
+fn read_acknowledge(data: &Data) -> Result<ClientFrame, Refusal> {
     let mut faults = Faults::default();
     let conversation = faults.id("conversation_id", &data.conversation_id);
     if matches!(data.seq, Scalar::Absent) {
@@ -281,7 +281,7 @@ fn read_acknowledge(data: Data) -> Result<ClientFrame, Refusal> {
     Ok(ClientFrame::Acknowledge { conversation, seq: seq.unwrap_or_default() })
 }
 
-fn read_typing(data: Data) -> Result<ClientFrame, Refusal> {
+fn read_typing(data: &Data) -> Result<ClientFrame, Refusal> {
     let mut faults = Faults::default();
     let receiver = faults.optional_id("receiver_id", &data.receiver_id);
     let place = if data.conversation_id.is_absent() { &data.group_id } else { &data.conversation_id };

@@ -1,8 +1,8 @@
 //! The node leaves: its clients are told, spread over the drain time so that the others are not overrun, and closed when their answers
 //! are out. Positions and routes follow with each session's end.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -30,7 +30,9 @@ pub async fn drain(app: &Arc<App>) {
     let size = sessions.len().div_ceil(waves).max(1);
     while !sessions.is_empty() {
         let wave = sessions.split_off(sessions.len().saturating_sub(size));
-        wave.iter().for_each(|session| tell(session));
+        for session in &wave {
+            tell(session);
+        }
         app.tasks.spawn("drain", close_later(wave));
         tokio::time::sleep(WAVE).await;
     }

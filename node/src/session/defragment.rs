@@ -69,7 +69,10 @@ mod tests {
     fn fragments_are_bounded_together() {
         let mut fragments = Fragments::default();
         assert_eq!(fragments.text(false, bytes(65_000)), Ok(None));
-        assert_eq!(fragments.continuation(true, &bytes(536)).map(|whole| whole.map(|whole| whole.len())), Ok(Some(65_536)));
+        assert_eq!(
+            fragments.continuation(true, &bytes(536)).map(|whole| whole.map(|whole| whole.len())),
+            Ok(Some(65_536))
+        );
         assert_eq!(fragments.text(false, bytes(65_000)), Ok(None));
         assert_eq!(fragments.continuation(true, &bytes(537)), Err(CloseCode::TooBig));
     }

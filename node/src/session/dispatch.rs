@@ -179,14 +179,7 @@ async fn send(client: &Client, request: SendRequest, asked: Asked, place: InFlig
     send_message(client.app(), client.entered.caller.actor(), request, Some(origin), reply).await;
 }
 
-async fn begin_reaction(
-    client: &Client,
-    message: MessageId,
-    emoji: String,
-    add: bool,
-    asked: Asked,
-    place: InFlight,
-) {
+async fn begin_reaction(client: &Client, message: MessageId, emoji: String, add: bool, asked: Asked, place: InFlight) {
     let (app, actor, origin) = (client.app(), client.entered.caller.actor(), asked.origin());
     react(app, actor, message.0, emoji, add, Some(origin), answer_change(client, asked, place)).await;
 }

@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
                 if self.leftover.is_empty() {
                     self.tcp.readable().await.map_err(|_| ReadEnd::Gone)?;
                 }
-                self.parser = Some(self.new_parser());
+                self.parser = Some(Box::new(self.new_parser()));
             }
             let Some(parser) = &mut self.parser else { continue };
             let read = parser.frames.read_frame(&mut never_sends).await;
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn new_parser(&mut self) -> Box<Parser<'a>> {
+    fn new_parser(&mut self) -> Parser<'a> {
         let meter = std::sync::Arc::new(parking_lot::Mutex::new(Meter::default()));
         let leftover = std::mem::take(&mut self.leftover);
         let metered = Metered { tcp: self.tcp, leftover, meter: std::sync::Arc::clone(&meter) };
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         frames.set_max_message_size(MESSAGE_BYTES_MAX + 1);
         frames.set_auto_pong(false);
         frames.set_auto_close(false);
-        Box::new(Parser { frames, meter, taken: 0 })
+        Parser { frames, meter, taken: 0 }
     }
 
     fn take(&mut self, is_final: bool, opcode: OpCode, payload: BytesMut) -> Result<Option<Incoming>, CloseCode> {

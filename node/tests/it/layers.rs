@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("members", MEMORY),
     ("pair_memory", MEMORY),
     ("presence", MEMORY),
+    ("sessions", MEMORY),
     ("standing", MEMORY),
     ("unread", MEMORY),
     ("hub", &["domain", "protocol", "session"]),
@@ -42,6 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "presence",
             "service",
             "session",
+            "sessions",
             "standing",
             "storage",
             "tasks",
@@ -67,6 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "presence",
             "protocol",
             "session",
+            "sessions",
             "standing",
             "storage",
             "tasks",
@@ -74,7 +77,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("inbox", &["app", "domain", "gates", "hub", "protocol", "service"]),
-    ("session", &["app", "auth", "clock", "config", "domain", "error", "http", "hub", "protocol", "service", "tasks"]),
+    (
+        "session",
+        &[
+            "app", "auth", "clock", "config", "domain", "error", "http", "hub", "protocol", "service", "sessions",
+            "tasks",
+        ],
+    ),
     (
         "http",
         &[

@@ -22,5 +22,6 @@ mod nodes;
 mod pairs;
 mod readme;
 mod sending;
+mod sessions;
 mod support;
 mod sync;
