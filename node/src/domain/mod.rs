@@ -7,6 +7,7 @@ pub mod cursor;
 pub mod entry;
 pub mod gate;
 pub mod ids;
+pub mod judge;
 pub mod member_set;
 pub mod message;
 pub mod patch;

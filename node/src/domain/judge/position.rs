@@ -1,0 +1,95 @@
+//! What is a member's own and no entry: the read position, and settings of one conversation.
+
+use super::model::{Book, Conversation, Detail, Personal};
+use super::send::is_low;
+use super::{Asked, Verdict, require_part};
+use crate::domain::command::{Outcome, Position};
+use crate::domain::{Refusal, Timestamp};
+
+/// Read positions only move forward; beyond the newest is the newest.
+pub(super) fn read(
+    book: &mut Book,
+    conversation: &mut Conversation,
+    asked: &Asked<'_>,
+    position: Position,
+) -> Verdict {
+    require_part(book, conversation, asked)?;
+    let (last_seq, last_ordinal) = (conversation.last_seq, conversation.last_ordinal);
+    let wanted = match position {
+        Position::Newest => last_seq,
+        Position::At(seq) => seq.min(last_seq),
+    };
+    let ordinal = if wanted == last_seq {
+        Some(last_ordinal)
+    } else {
+        book.ordinal_at(conversation.id().message(wanted))
+    };
+    let id = conversation.id();
+    // Where the entry cannot be read there is nothing to move to.
+    let (read_seq, read_ordinal, has_moved) = match &mut conversation.detail {
+        Detail::Pair(pair) => {
+            let (own, _) = pair.sides(is_low(conversation.reference, asked.actor.id));
+            let has_moved = wanted > own.read_seq && ordinal.is_some();
+            if let (true, Some(ordinal)) = (has_moved, ordinal) {
+                own.read_seq = wanted;
+                own.read_ordinal = own.read_ordinal.max(ordinal);
+                own.received_seq = own.received_seq.max(wanted);
+                own.has_moved = true;
+                conversation.is_changed = true;
+            }
+            (own.read_seq, own.read_ordinal, has_moved)
+        }
+        Detail::Group(_) => {
+            let Some(member) = book.active_member_mut(id, asked.actor.id) else {
+                return Err(Refusal::NotFound);
+            };
+            let has_moved = wanted > member.read_seq && wanted >= member.first_seq && ordinal.is_some();
+            if let (true, Some(ordinal)) = (has_moved, ordinal) {
+                member.read_seq = wanted;
+                member.read_ordinal = member.read_ordinal.max(ordinal);
+                member.received_seq = member.received_seq.max(wanted);
+                member.is_changed = true;
+                member.has_moved = true;
+            }
+            (member.read_seq, member.read_ordinal.max(member.first_ordinal), has_moved)
+        }
+    };
+    Ok(Outcome::Read { read_seq, unread_count: (last_ordinal - read_ordinal).max(0), has_moved })
+}
+
+/// `None` leaves a setting as it is.
+#[expect(clippy::option_option, reason = "unchanged, taken away and set are three things")]
+pub(super) fn set_personal(
+    book: &mut Book,
+    conversation: &mut Conversation,
+    asked: &Asked<'_>,
+    is_pinned: Option<bool>,
+    muted_until: Option<Option<Timestamp>>,
+    read_receipts: Option<Option<bool>>,
+) -> Verdict {
+    require_part(book, conversation, asked)?;
+    let key = (conversation.id(), asked.actor.id);
+    let before = book.personals.get(&key).copied().unwrap_or_default();
+    let mut after = before;
+    after.is_pinned = is_pinned.unwrap_or(before.is_pinned);
+    after.muted_until = muted_until.unwrap_or(before.muted_until);
+    after.read_receipts = read_receipts.unwrap_or(before.read_receipts);
+    if after != before {
+        after.is_changed = true;
+        book.personals.insert(key, after);
+        match &mut conversation.detail {
+            Detail::Pair(pair) => {
+                pair.sides(is_low(conversation.reference, asked.actor.id)).0.has_moved = true;
+                conversation.is_changed = true;
+            }
+            Detail::Group(_) => {
+                if let Some(member) = book.active_member_mut(key.0, key.1) {
+                    member.is_changed = true;
+                    member.has_moved = true;
+                }
+            }
+        }
+    }
+    let Personal { is_pinned, muted_until, read_receipts, .. } = after;
+    Ok(Outcome::Settings { is_pinned, muted_until, read_receipts })
+}
