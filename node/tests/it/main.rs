@@ -16,6 +16,7 @@
 
 mod accounts;
 mod dev;
+mod lane;
 mod layers;
 mod migrations;
 mod nodes;

@@ -35,11 +35,7 @@ pub(super) fn change(
 }
 
 /// The actor's role in a group that stands; to anyone else the group does not exist.
-pub(super) fn role_of_actor(
-    book: &Book,
-    conversation: &Conversation,
-    asked: &Asked<'_>,
-) -> Result<Role, Refusal> {
+pub(super) fn role_of_actor(book: &Book, conversation: &Conversation, asked: &Asked<'_>) -> Result<Role, Refusal> {
     let Detail::Group(group) = &conversation.detail else { return Err(Refusal::NotFound) };
     if !group.stands(conversation.last_seq) {
         return Err(Refusal::NotFound);
@@ -130,13 +126,7 @@ fn update(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, w
 }
 
 /// Given by the owner. Handing over the group makes its old owner an admin, in the same entry.
-fn set_role(
-    book: &mut Book,
-    conversation: &mut Conversation,
-    asked: &Asked<'_>,
-    user: UserId,
-    role: Role,
-) -> Verdict {
+fn set_role(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, user: UserId, role: Role) -> Verdict {
     require_role(book, conversation, asked, Role::Owner)?;
     let id = conversation.id();
     let member = book.active_member_mut(id, user).ok_or(Refusal::NotFound)?;

@@ -93,12 +93,7 @@ pub(super) fn add(
 }
 
 /// All or nobody: one who may not be removed stops the call. Who is no member is left out.
-pub(super) fn remove(
-    book: &mut Book,
-    conversation: &mut Conversation,
-    asked: &Asked<'_>,
-    users: &[UserId],
-) -> Verdict {
+pub(super) fn remove(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, users: &[UserId]) -> Verdict {
     let actor = require_role(book, conversation, asked, Role::Admin)?;
     let mut left = standing(book, conversation, users.iter().copied());
     left.sort_unstable_by_key(|joining| joining.user);

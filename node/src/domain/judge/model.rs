@@ -111,7 +111,13 @@ pub struct Member {
 /// An earlier send with the same `client_key`.
 #[derive(Clone, Debug)]
 pub enum Prior {
-    Stored { id: MessageId, sender: UserId, temp_id: String, sent_hash: i64, created_at: Timestamp },
+    Stored {
+        id: MessageId,
+        sender: UserId,
+        temp_id: String,
+        sent_hash: i64,
+        created_at: Timestamp,
+    },
     /// Made by this batch: its index in `entries`.
     Fresh(usize),
 }
@@ -207,7 +213,13 @@ impl Conversation {
             }),
             Detail::Group(_) => None,
         };
-        ConversationCommit { conversation: self.reference, entries: Vec::new(), members_version, member_count, positions }
+        ConversationCommit {
+            conversation: self.reference,
+            entries: Vec::new(),
+            members_version,
+            member_count,
+            positions,
+        }
     }
 }
 

@@ -7,12 +7,7 @@ use crate::domain::Refusal;
 use crate::domain::command::{Outcome, PairCommand};
 
 /// A change raises the version; what changes nothing is answered with the state as it is.
-pub(super) fn change(
-    book: &Book,
-    conversation: &mut Conversation,
-    asked: &Asked<'_>,
-    command: PairCommand,
-) -> Verdict {
+pub(super) fn change(book: &Book, conversation: &mut Conversation, asked: &Asked<'_>, command: PairCommand) -> Verdict {
     require_part(book, conversation, asked)?;
     let Detail::Pair(pair) = &mut conversation.detail else { return Err(Refusal::NotFound) };
     let is_low = is_low(conversation.reference, asked.actor.id);

@@ -7,23 +7,15 @@ use crate::domain::command::{Outcome, Position};
 use crate::domain::{Refusal, Timestamp};
 
 /// Read positions only move forward; beyond the newest is the newest.
-pub(super) fn read(
-    book: &mut Book,
-    conversation: &mut Conversation,
-    asked: &Asked<'_>,
-    position: Position,
-) -> Verdict {
+pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, position: Position) -> Verdict {
     require_part(book, conversation, asked)?;
     let (last_seq, last_ordinal) = (conversation.last_seq, conversation.last_ordinal);
     let wanted = match position {
         Position::Newest => last_seq,
         Position::At(seq) => seq.min(last_seq),
     };
-    let ordinal = if wanted == last_seq {
-        Some(last_ordinal)
-    } else {
-        book.ordinal_at(conversation.id().message(wanted))
-    };
+    let ordinal =
+        if wanted == last_seq { Some(last_ordinal) } else { book.ordinal_at(conversation.id().message(wanted)) };
     let id = conversation.id();
     // Where the entry cannot be read there is nothing to move to.
     let (read_seq, read_ordinal, has_moved) = match &mut conversation.detail {

@@ -127,11 +127,7 @@ fn require_permission(book: &Book, conversation: &mut Conversation, asked: &Aske
 }
 
 /// Neither of a pair blocks the other; the actor's own block is named first.
-pub(super) fn require_unblocked(
-    reference: ConversationRef,
-    pair: &mut Pair,
-    actor: UserId,
-) -> Result<(), Refusal> {
+pub(super) fn require_unblocked(reference: ConversationRef, pair: &mut Pair, actor: UserId) -> Result<(), Refusal> {
     let (own, other) = pair.sides(is_low(reference, actor));
     if own.blocks_other {
         return Err(Refusal::Blocking);

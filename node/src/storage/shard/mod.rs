@@ -12,7 +12,7 @@ pub mod read_message;
 pub mod read_snapshot;
 pub mod read_states;
 pub mod rows;
-mod slots;
+pub mod slots;
 pub mod write_received;
 
 use std::sync::Arc;

@@ -52,7 +52,8 @@ enum Meaning {
 fn meaning_of(error: &tokio_postgres::Error) -> Meaning {
     let Some(code) = error.code() else {
         // Not from the server: the connection, or a value that could not be sent.
-        let is_lost = error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        let is_lost =
+            error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
         return if is_lost { Meaning::Away } else { Meaning::Poison };
     };
     match code {

@@ -148,7 +148,9 @@ impl Wants {
                 self.personal_conversations.push(id);
                 self.personal_users.push(actor);
             }
-            Command::Group(GroupCommand::Create { members: joinings, .. } | GroupCommand::Add { members: joinings, .. }) => {
+            Command::Group(
+                GroupCommand::Create { members: joinings, .. } | GroupCommand::Add { members: joinings, .. },
+            ) => {
                 members.extend(joinings.iter().map(|joining| (id, joining.user)));
             }
             Command::Group(GroupCommand::Remove { users }) => members.extend(users.iter().map(|user| (id, *user))),

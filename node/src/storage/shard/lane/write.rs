@@ -323,22 +323,53 @@ pub(super) async fn write(
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
         write!(
-            link, update_pairs, pairs, id, last_seq, last_ordinal, last_created_at, has_entries, version, flags,
-            low_read_seq, low_read_ordinal, low_received, low_moved, high_read_seq, high_read_ordinal, high_received,
+            link,
+            update_pairs,
+            pairs,
+            id,
+            last_seq,
+            last_ordinal,
+            last_created_at,
+            has_entries,
+            version,
+            flags,
+            low_read_seq,
+            low_read_ordinal,
+            low_received,
+            low_moved,
+            high_read_seq,
+            high_read_ordinal,
+            high_received,
             high_moved
         ),
         write!(link, update_groups, groups, id, last_seq, last_ordinal, last_created_at, member_count, members_version),
         write!(
-            link, update_details, details, id, title, avatar_url, announcement, is_muted, is_dissolved, owner, max_members
+            link,
+            update_details,
+            details, id, title, avatar_url, announcement, is_muted, is_dissolved, owner, max_members
         ),
         write!(link, update_bodies, bodies, id, body),
         write!(
-            link, upsert_joined, joined, conversation, user, token, role, first_seq, first_ordinal, left_seq, read_seq,
-            read_ordinal, received, muted_until, joined_at
+            link,
+            upsert_joined,
+            joined,
+            conversation,
+            user,
+            token,
+            role,
+            first_seq,
+            first_ordinal,
+            left_seq,
+            read_seq,
+            read_ordinal,
+            received,
+            muted_until,
+            joined_at
         ),
         write!(
-            link, update_members, members, conversation, user, role, left_seq, read_seq, read_ordinal, received,
-            muted_until, has_moved
+            link,
+            update_members,
+            members, conversation, user, role, left_seq, read_seq, read_ordinal, received, muted_until, has_moved
         ),
         write!(link, update_dissolved, dissolved, id, seq),
         write!(link, upsert_reactions, reactions, conversation, message, emoji, user, is_present, seq),
