@@ -67,6 +67,7 @@ impl Connections {
     fn take_total(self: &Arc<Self>) -> Option<Place> {
         let more = |total: usize| (total < self.total_max).then_some(total + 1);
         self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        metrics::gauge!("herald_sockets_open").increment(1.0);
         Some(Place { connections: Arc::clone(self), address: None })
     }
 
@@ -87,6 +88,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(address) = self.address else {
             self.connections.total.fetch_sub(1, Ordering::Relaxed);
+            metrics::gauge!("herald_sockets_open").decrement(1.0);
             return;
         };
         let mut by_address = self.connections.by_address.lock();

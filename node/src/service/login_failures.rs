@@ -62,7 +62,7 @@ pub struct Attempt<'a> {
     keys: [(String, u32); 2],
 }
 
-/// Admits a try at `account` (its folded name, or id) from `address`, or says when to come again.
+/// Admits a try at `account` (its id, or the folded name of none) from `address`, or says when to come again.
 pub async fn begin_attempt<'a>(app: &'a App, account: &str, address: IpAddr) -> Result<Attempt<'a>> {
     let now = app.clock.now();
     let keys = [
