@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
 use crate::domain::message::NewMessage;
 use crate::domain::send::{SendRequest, SendTo};
-use crate::domain::{ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{ConversationKind, ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::error::{Error, Result};
 use crate::service::check_rate::{self, Rate};
 use crate::service::resolve::resolve;
@@ -129,7 +129,9 @@ fn submit(
     let (user, temp_id, app_then) = (sender.id, message.temp_id.clone(), Arc::clone(app));
     let then = move |result| match result {
         Ok(Outcome::Sent { seq, created_at, is_repeat }) => {
-            app_then.known_conversations.add(conversation.id());
+            if conversation.kind() == ConversationKind::Direct {
+                app_then.known_conversations.add(conversation.id());
+            }
             if is_repeat && has_token {
                 check_rate::refund_send(&app_then, user);
             }

@@ -17,6 +17,7 @@
 mod accounts;
 mod dev;
 mod lane;
+mod groups;
 mod layers;
 mod lists;
 mod migrations;
