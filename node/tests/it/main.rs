@@ -16,8 +16,8 @@
 
 mod accounts;
 mod dev;
-mod lane;
 mod groups;
+mod lane;
 mod layers;
 mod lists;
 mod migrations;
