@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::dev::{DevCluster, herald, is_alive, signal_process};
 use crate::support::{eventually_within, services};
@@ -61,6 +62,33 @@ async fn a_cluster_starts_shows_what_ends_starts_it_again_and_stops() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(8), "{took:?}");
     assert_eq!(cluster.file()["jwt_secret"], file["jwt_secret"], "tokens outlive a restart");
+}
+
+#[tokio::test]
+async fn two_clients_on_different_nodes_talk_also_after_one_node_was_killed() {
+    let cluster = DevCluster::start(&["--set", "drain_s=1"]).await;
+    let (alice, bob) = (cluster.login(0, "alice").await, cluster.login(1, "bob").await);
+    let mut at_first = alice.connect(&cluster, 0).await;
+    let mut at_second = bob.connect(&cluster, 1).await;
+    let sent = at_first.say(bob.id, "hi").await;
+    let got = at_second.next_message().await;
+    assert_eq!((&got["content"], &got["message_id"], &got["seq"]), (&json!("hi"), &sent["message_id"], &json!(1)));
+    at_second.say(alice.id, "hello").await;
+    assert_eq!(at_first.next_message().await["seq"], 2);
+
+    // Bob's node dies; what alice writes meanwhile is there for him on the other node.
+    cluster.kill("node-2").await;
+    at_first.say(bob.id, "are you there?").await;
+    let mut again = bob.connect(&cluster, 0).await;
+    let missed = again.next_message().await;
+    assert_eq!((&missed["content"], &missed["offline"]), (&json!("are you there?"), &json!(true)));
+
+    // They are friends from the start: the limit on first messages does not hold between them, and lists agree.
+    let restarted = cluster.restart("node-2").await;
+    assert!(restarted.status.success(), "{restarted:?}");
+    let list = bob.get(&cluster, 1, "/conversations").await.expect(200);
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["items"][0]["last_seq"]), (1, &json!(3)));
+    assert_eq!(cluster.stop().await, 0);
 }
 
 #[tokio::test]
