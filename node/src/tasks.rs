@@ -1,8 +1,11 @@
 //! Every task is named and owned: spawned here, told to stop by a token, joined at shutdown.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span, warn};
@@ -11,6 +14,22 @@ use tracing::{Instrument, debug_span, warn};
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// How many run under each name, to say which did not end.
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+/// Counts a task as running until it ends, is dropped or panics.
+struct Running {
+    name: &'static str,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(count) = self.running.lock().get_mut(self.name) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 impl Tasks {
@@ -20,7 +39,13 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        tokio::spawn(self.tracker.track_future(task.instrument(debug_span!("task", name))));
+        *self.running.lock().entry(name).or_default() += 1;
+        let running = Running { name, running: Arc::clone(&self.running) };
+        let counted = async move {
+            let _running = running;
+            task.await;
+        };
+        tokio::spawn(self.tracker.track_future(counted.instrument(debug_span!("task", name))));
     }
 
     /// Resolves when the node stops; an arm of every loop's `select!`.
@@ -41,7 +66,9 @@ impl Tasks {
         self.stop.cancel();
         self.tracker.close();
         if tokio::time::timeout(limit, self.tracker.wait()).await.is_err() {
-            warn!(left = self.tracker.len(), "tasks did not end in time");
+            let left: BTreeMap<_, _> =
+                self.running.lock().iter().filter(|(_, count)| **count > 0).map(|(name, count)| (*name, *count)).collect();
+            warn!(?left, "tasks did not end in time");
         }
     }
 }
