@@ -23,7 +23,14 @@ pub fn start(app: &Arc<App>, mut events: mpsc::Receiver<Event>) {
     let task_app = Arc::clone(app);
     app.tasks.spawn("inbox", async move {
         let app = task_app;
-        while let Some(event) = events.recv().await {
+        loop {
+            // Events that wait are handled before the node stops.
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = app.tasks.stopping() => return,
+            };
+            let Some(event) = event else { return };
             handle(&app, event);
         }
     });
