@@ -15,6 +15,7 @@
 #![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
 mod accounts;
+mod away;
 mod dev;
 mod groups;
 mod lane;
@@ -29,3 +30,4 @@ mod sending;
 mod sessions;
 mod support;
 mod sync;
+mod unread;
