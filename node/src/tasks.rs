@@ -66,8 +66,13 @@ impl Tasks {
         self.stop.cancel();
         self.tracker.close();
         if tokio::time::timeout(limit, self.tracker.wait()).await.is_err() {
-            let left: BTreeMap<_, _> =
-                self.running.lock().iter().filter(|(_, count)| **count > 0).map(|(name, count)| (*name, *count)).collect();
+            let left: BTreeMap<_, _> = self
+                .running
+                .lock()
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(name, count)| (*name, *count))
+                .collect();
             warn!(?left, "tasks did not end in time");
         }
     }
