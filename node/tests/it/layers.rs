@@ -116,6 +116,7 @@ const ANYTHING_BELOW: &[&str] = &[
     "protocol",
     "service",
     "session",
+    "sessions",
     "standing",
     "storage",
     "tasks",
