@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::dev::{DevCluster, herald, is_alive, signal_process};
-use crate::support::{eventually_within, services};
+use crate::support::{DEADLINE, eventually_within, services};
 
 #[tokio::test]
 async fn a_cluster_starts_shows_what_ends_starts_it_again_and_stops() {
@@ -60,7 +60,7 @@ async fn a_cluster_starts_shows_what_ends_starts_it_again_and_stops() {
     let begun = Instant::now();
     let cluster = DevCluster::start_in(&data_dir, port, &[]).await;
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(cluster.file()["jwt_secret"], file["jwt_secret"], "tokens outlive a restart");
 }
 
@@ -80,8 +80,9 @@ async fn two_clients_on_different_nodes_talk_also_after_one_node_was_killed() {
     cluster.kill("node-2").await;
     at_first.say(bob.id, "are you there?").await;
     let mut again = bob.connect(&cluster, 0).await;
-    let missed = again.next_message().await;
-    assert_eq!((&missed["content"], &missed["offline"]), (&json!("are you there?"), &json!(true)));
+    // That he has "hi" was known to his node alone: it may come again.
+    let missed = again.find(DEADLINE, |frame| frame["data"]["content"] == "are you there?").await.unwrap();
+    assert_eq!((&missed["data"]["offline"], &missed["data"]["seq"]), (&json!(true), &json!(3)));
 
     // They are friends from the start: the limit on first messages does not hold between them, and lists agree.
     let restarted = cluster.restart("node-2").await;
