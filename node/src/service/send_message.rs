@@ -1,7 +1,9 @@
 //! Where a message is sent, by frame or by REST: its place is found, the rate asked, a first message looked up, and the rest is the
 //! writer lane's: it decides under the conversation's lock, commits, hands over to delivery, and then the reply is called.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use metrics::{Counter, counter};
 
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
@@ -9,6 +11,7 @@ use crate::domain::message::NewMessage;
 use crate::domain::send::{SendRequest, SendTo};
 use crate::domain::{ConversationKind, ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::error::{Error, Result};
+use crate::protocol::codes::problem_of;
 use crate::service::check_rate::{self, Rate};
 use crate::service::resolve::resolve;
 use crate::storage::directory::listing::{self, Receiver};
@@ -32,6 +35,26 @@ impl Sent {
     }
 }
 
+struct SendMetrics {
+    accepted: Counter,
+    repeated: Counter,
+}
+
+static METRICS: LazyLock<SendMetrics> = LazyLock::new(|| SendMetrics {
+    accepted: counter!("herald_messages_accepted_total"),
+    repeated: counter!("herald_messages_repeated_total"),
+});
+
+fn count(result: &Result<Sent, Refusal>) {
+    match result {
+        Ok(sent) if sent.is_repeat => METRICS.repeated.increment(1),
+        Ok(_) => METRICS.accepted.increment(1),
+        Err(refusal) => {
+            counter!("herald_messages_rejected_total", "reason" => problem_of(refusal).code).increment(1);
+        }
+    }
+}
+
 /// What becomes of a send that has been let through to the lane.
 struct Admitted {
     conversation: ConversationRef,
@@ -50,6 +73,10 @@ pub async fn send_message(
     origin: Option<Origin>,
     reply: impl FnOnce(Result<Sent, Refusal>) + Send + 'static,
 ) {
+    let reply = |result: Result<Sent, Refusal>| {
+        count(&result);
+        reply(result);
+    };
     match admit(app, sender.id, request.to).await {
         Ok(admitted) => submit(app, sender, request.message, admitted, origin, reply),
         Err(error) => reply(Err(error.into_refusal())),

@@ -451,7 +451,7 @@ async fn a_sweep_puts_lists_right_after_a_crash() {
     let second = Joining { user: UserId(bob.id), token: JoinToken::random() };
     listing::add_pending(&cluster.app(0).directory, id, &[second]).await.unwrap();
 
-    assert_eq!(sweep_listings(cluster.app(0), Duration::from_secs(600)).await.unwrap(), 2);
+    assert_eq!(sweep_listings(cluster.app(0), Duration::from_mins(10)).await.unwrap(), 2);
     assert!(rows(&cluster, &carol, &made).await.iter().all(|row| !row.1 && row.2));
     assert_eq!(rows(&cluster, &dave, &made).await, [(never.token.0, true, false)], "too young to be judged");
     assert_eq!(sweep_listings(cluster.app(0), Duration::ZERO).await.unwrap(), 2);
@@ -514,4 +514,49 @@ async fn thousands_of_members_in_pages() {
         .unwrap()
         .get(0);
     assert_eq!(open, 0, "all rows are marked");
+}
+
+/// Many come and go at once, on two nodes, while rows of the directory are held up at random: in the end the lists have what the
+/// shard has, without any sweep.
+#[tokio::test]
+async fn lists_agree_with_the_shard_after_comings_and_goings_at_random() {
+    let cluster = Setup::nodes(2).configure(|config| config.directory.pool_size = 16).start().await;
+    let owner = cluster.user("owner").await;
+    let mut users = Vec::new();
+    for index in 0..4 {
+        users.push(cluster.user(&format!("user{index}")).await);
+    }
+    let all: Vec<&User> = users.iter().collect();
+    let made = group(&cluster, &owner, &all).await;
+    let members = format!("/groups/{made}/members");
+    let seed = Uuid::new_v4().as_u128();
+    println!("seed {seed}");
+    for round in 0..8_u128 {
+        let directory = cluster.databases.directory().await;
+        let held = &users[usize::try_from((seed >> round) % 4).unwrap()];
+        let hold = async {
+            directory.batch_execute("begin").await.unwrap();
+            let lock = "select 1 from listing where user_id = $1 for update";
+            directory.execute(lock, &[&held.id]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            directory.batch_execute("rollback").await.unwrap();
+        };
+        let acts = (0..12_u128).map(|act| {
+            let dice = seed.rotate_left(u32::try_from(round * 13 + act * 7).unwrap());
+            let (user, node) = (&users[usize::try_from(dice % 4).unwrap()], usize::try_from((dice >> 3) % 2).unwrap());
+            let (cluster, owner, members, made) = (&cluster, &owner, &members, &made);
+            async move {
+                let answer = match (dice >> 5) % 3 {
+                    0 => user.post(cluster, node, &format!("/groups/{made}/leave"), json!({})).await,
+                    1 => owner.delete(cluster, node, &format!("{members}/{}", user.id)).await,
+                    _ => owner.post(cluster, node, members, json!({"user_ids": [user.id]})).await,
+                };
+                assert!([200, 204, 404, 503].contains(&answer.status), "{answer:?}");
+            }
+        });
+        futures_util::future::join(hold, futures_util::future::join_all(acts)).await;
+    }
+    for user in &users {
+        eventually("the list agrees", || async { agrees(&cluster, user, &made).await }).await;
+    }
 }

@@ -246,7 +246,7 @@ async fn a_sweep_finishes_what_a_dead_node_began() {
             .await
             .unwrap();
     }
-    assert_eq!(sweep_pairs(cluster.app(0), Duration::from_secs(3600)).await.unwrap(), 0, "too young");
+    assert_eq!(sweep_pairs(cluster.app(0), Duration::from_hours(1)).await.unwrap(), 0, "too young");
     assert_eq!(sweep_pairs(cluster.app(0), Duration::ZERO).await.unwrap(), 2);
     assert!(is_blocked_in_list(&cluster, &alice, &bob).await);
     assert!(!is_blocked_in_list(&cluster, &alice, &carol).await);
@@ -271,4 +271,45 @@ async fn a_block_ends_friendship() {
     .await;
     unblock(&cluster, 0, &bob, &alice).await;
     assert!(friends_of(app, UserId(alice.id)).await.unwrap().is_empty(), "friendship does not come back by itself");
+}
+
+/// Both block and unblock each other at random on two nodes, with the lists held up; between an answered block and the next unblock
+/// nothing gets through; in the end lists and shard agree.
+#[tokio::test]
+async fn blocks_at_random_let_nothing_slip_and_agree_in_the_end() {
+    let cluster = Setup::nodes(2)
+        .set("enable_first_message_limit", false)
+        .set("max_messages_per_second", 100_000)
+        .configure(|config| config.directory.pool_size = 16)
+        .start()
+        .await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut bob_phone = bob.connect(&cluster, 1).await;
+    bob_phone.say(alice.id, "hi").await;
+    for round in 0..6 {
+        let directory = cluster.databases.directory().await;
+        let hold = async {
+            directory.batch_execute("begin; lock table block in access exclusive mode").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            directory.batch_execute("rollback").await.unwrap();
+        };
+        let acts = (0..6).map(|act| {
+            let (by, of) = if act % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
+            let path = if (round + act) % 3 == 0 { "/relationships/unblock" } else { "/relationships/block" };
+            let cluster = &cluster;
+            async move { by.post(cluster, act % 2, path, json!({"user_id": of.id})).await.expect(204) }
+        });
+        futures_util::future::join(hold, futures_util::future::join_all(acts)).await;
+        for (by, of) in [(&alice, &bob), (&bob, &alice)] {
+            let in_shard = is_blocked_in_shard(&cluster, by, of).await;
+            assert_eq!(in_shard, is_blocked_in_list(&cluster, by, of).await, "round {round}");
+        }
+        block(&cluster, round % 2, &alice, &bob).await;
+        for attempt in 0..5 {
+            let data = json!({"receiver_id": alice.id, "content": format!("{round}.{attempt}")});
+            let code = bob_phone.chat_refused(data).await["code"].clone();
+            assert!(code == "blocked" || code == "blocking", "{code}");
+        }
+    }
+    assert_eq!(pending_pairs(&cluster).await, 0);
 }

@@ -316,3 +316,23 @@ async fn windows_close() {
         .refused(409, "edit_window_passed");
     alice.patch(&cluster, 0, &format!("/messages/{id}"), json!({"content": "x"})).await.expect(200);
 }
+
+#[tokio::test]
+async fn twenty_tasks_on_three_nodes_with_one_temp_id_make_one_message() {
+    let cluster = Setup::nodes(3).set("max_messages_per_second", 1_000).start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut bob_phone = bob.connect(&cluster, 2).await;
+    let path = format!("/messages/{}", bob.id);
+    let sends = (0..20).map(|index| {
+        let (alice, cluster, path) = (&alice, &cluster, &path);
+        async move { alice.post(cluster, index % 3, path, text("same", "once")).await }
+    });
+    let answers = join_all(sends).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:?}");
+    for answer in &answers {
+        assert!(answer.status == 201 || answer.status == 200, "{answer:?}");
+        assert_eq!(answer.body, answers[0].body);
+    }
+    assert_eq!(bob_phone.next_message().await["message_id"], answers[0].body["id"]);
+    assert!(bob_phone.has_none("chat/new_message", Duration::from_millis(300)).await);
+}
