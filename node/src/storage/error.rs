@@ -71,3 +71,8 @@ impl From<deadpool_postgres::PoolError> for StorageError {
         }
     }
 }
+
+/// An error as `tracing` records it, with its causes.
+pub fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    error
+}

@@ -25,6 +25,7 @@ use crate::domain::command::{Actor, Command, ConversationCommit, Outcome};
 use crate::domain::message::client_key;
 use crate::domain::{ConversationId, ConversationRef, Refusal, SessionId};
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::storage::pool::parse_url;
 use crate::tasks::Tasks;
 use attempt::After;
@@ -94,7 +95,7 @@ impl fmt::Debug for Commit {
 #[derive(Debug)]
 pub struct Queued {
     pub request: Request,
-    pub(super) queued_at: Instant,
+    pub(super) since: Instant,
     /// It was sent to another shard before: the map of slots is not read for it again.
     pub(super) is_redirected: bool,
     /// The entry's key, the same however often the request is run.
@@ -113,7 +114,7 @@ impl Queued {
             // An operation id instead of a sender's: these are judged by what they would change, not by their key.
             _ => Uuid::from_u64_pair(conversation.high_bits(), rand::random()),
         };
-        Self { request, queued_at: Instant::now(), is_redirected: false, client_key, tries: 0, is_answered: false }
+        Self { request, since: Instant::now(), is_redirected: false, client_key, tries: 0, is_answered: false }
     }
 
     /// Answers, and ends it.
@@ -203,7 +204,7 @@ impl Lane {
                     Err(error) => {
                         tracing::warn!(
                             shard = self.context.shard.name,
-                            error = &error as &dyn std::error::Error,
+                            error = cause(&error),
                             "a lane has no connection"
                         );
                         self.refuse_old();
@@ -299,7 +300,7 @@ impl Lane {
         }
         if let Some(unclear) = &mut self.unclear {
             for queued in &mut unclear.batch {
-                if now.saturating_duration_since(queued.queued_at) > ANSWER_LIMIT {
+                if now.saturating_duration_since(queued.since) > ANSWER_LIMIT {
                     queued.answer_unavailable();
                 }
             }
@@ -327,7 +328,7 @@ impl Lane {
             Ok(Err(error)) => {
                 tracing::warn!(
                     shard = self.context.shard.name,
-                    error = &error as &dyn std::error::Error,
+                    error = cause(&error),
                     "an unclear commit is not settled yet"
                 );
                 self.unclear = Some(unclear);

@@ -11,6 +11,7 @@ use super::{Shard, ShardId, Shards};
 use crate::domain::Refusal;
 use crate::domain::ids::SLOT_COUNT;
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::tasks::Tasks;
 
 const HELD_SLOTS: &str = "select slot from slot where state = 0";
@@ -39,7 +40,7 @@ pub(super) async fn read_map(all: &[Arc<Shard>], before: &[Option<ShardId>]) -> 
     for (shard, answer) in all.iter().zip(&answers) {
         if let Err(error) = answer {
             is_complete = false;
-            tracing::warn!(shard = shard.name, error = error as &dyn std::error::Error, "slots could not be read");
+            tracing::warn!(shard = shard.name, error = cause(error), "slots could not be read");
             for (slot, held_by) in map.iter_mut().zip(before) {
                 if *held_by == Some(shard.id) {
                     *slot = Some(shard.id);

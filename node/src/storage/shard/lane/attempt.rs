@@ -16,6 +16,7 @@ use crate::domain::command::{Command, GroupCommand};
 use crate::domain::judge::{Asked, judge};
 use crate::domain::{ConversationRef, Refusal};
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::storage::shard::crash::Point;
 
 /// Longest round trip one. Locks and statements have limits of their own below it, so a server that takes longer is away.
@@ -52,8 +53,8 @@ enum Meaning {
 fn meaning_of(error: &tokio_postgres::Error) -> Meaning {
     let Some(code) = error.code() else {
         // Not from the server: the connection, or a value that could not be sent.
-        let is_lost =
-            error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        let is_lost = error.is_closed()
+            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         return if is_lost { Meaning::Away } else { Meaning::Poison };
     };
     match code {
@@ -64,9 +65,9 @@ fn meaning_of(error: &tokio_postgres::Error) -> Meaning {
         code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Meaning::Away,
         code => match code.code().get(..2) {
             Some("53") => Meaning::Overloaded,
-            Some("08") => Meaning::Away,
-            Some("57") if *code != SqlState::QUERY_CANCELED => Meaning::Away,
-            Some("25") => Meaning::Away,
+            // A statement that took too long: of a smaller batch it may not.
+            _ if *code == SqlState::QUERY_CANCELED => Meaning::Poison,
+            Some("08" | "25" | "57") => Meaning::Away,
             _ => Meaning::Poison,
         },
     }
@@ -87,7 +88,8 @@ impl Lane {
         let begun = Instant::now();
         let wants = Wants::of(&batch);
         let policy = (self.context.providers.policy)();
-        let reading = lock_and_read(link, &wants, mode, policy);
+        // Boxed, as all that follows: a dozen statements in flight are a large future.
+        let reading = lock_and_read(link, &wants, mode, policy).boxed();
         let found = match timeout(READ_LIMIT, reading).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return self.failed(link, batch, mode, error).await,
@@ -103,7 +105,7 @@ impl Lane {
         }
         self.context.shard.epoch.store(found.model.book.epoch, std::sync::atomic::Ordering::Release);
         let batch = self.sort_out(batch, mode, &found);
-        self.judge_and_write(link, batch, found, begun).await
+        self.judge_and_write(link, batch, found, begun).boxed().await
     }
 
     async fn judge_and_write(&mut self, link: &Link, batch: Vec<Queued>, found: Found, begun: Instant) -> After {
@@ -117,14 +119,13 @@ impl Lane {
         link.take_warning();
         let mut batch = batch;
         let written = if self.context.crash.is_armed(Point::BeforeCommit) {
-            let written = write(link, &changes, boot, async { Ok(()) }).await;
+            let written = write(link, &changes, boot, async { Ok(()) }).boxed().await;
             self.context.crash.reach(Point::BeforeCommit);
             match written {
                 Ok(()) => self.wait_for(link.client.batch_execute("COMMIT"), &mut batch).await,
                 Err(error) => Err(error),
             }
         } else {
-            // Boxed: a dozen statements in flight are a large future.
             self.wait_for(write(link, &changes, boot, link.client.batch_execute("COMMIT")).boxed(), &mut batch).await
         };
         drop(changes);
@@ -142,7 +143,7 @@ impl Lane {
             Err(error) if matches!(meaning_of(&error), Meaning::Away) => {
                 tracing::warn!(
                     shard = self.context.shard.name,
-                    error = &error as &dyn std::error::Error,
+                    error = cause(&error),
                     "connection lost while a commit was out"
                 );
                 self.unclear = Some(unclear);
@@ -167,7 +168,7 @@ impl Lane {
                     let now = Instant::now();
                     self.waiting.refuse_older(super::ANSWER_LIMIT, now);
                     for queued in batch.iter_mut() {
-                        if now.saturating_duration_since(queued.queued_at) > super::ANSWER_LIMIT {
+                        if now.saturating_duration_since(queued.since) > super::ANSWER_LIMIT {
                             queued.answer_unavailable();
                         }
                     }
@@ -265,7 +266,7 @@ impl Lane {
             Meaning::Away => {
                 tracing::warn!(
                     shard = self.context.shard.name,
-                    error = &error as &dyn std::error::Error,
+                    error = cause(&error),
                     "a lane's connection is of no use"
                 );
                 self.waiting.put_back(batch, mode);
@@ -289,11 +290,7 @@ impl Lane {
                 self.waiting.put_back(batch, mode);
             }
             Meaning::Overloaded => {
-                tracing::error!(
-                    shard = self.context.shard.name,
-                    error = &error as &dyn std::error::Error,
-                    "a database has no room"
-                );
+                tracing::error!(shard = self.context.shard.name, error = cause(&error), "a database has no room");
                 for queued in batch {
                     queued.refuse(Refusal::Overloaded { retry_after_ms: 1_000 });
                 }
@@ -306,7 +303,7 @@ impl Lane {
                 tracing::error!(
                     shard = self.context.shard.name,
                     conversation = ?batch.first().map(|queued| queued.request.conversation.id()),
-                    error = &error as &dyn std::error::Error,
+                    error = cause(&error),
                     "a database refused a request"
                 );
                 for queued in batch {

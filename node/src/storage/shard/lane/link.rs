@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::poll_fn;
 use futures_util::join;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
@@ -102,7 +103,7 @@ impl Link {
                 }
             });
             let guard = stop.drop_guard();
-            let statements = Statements::prepare(&client).await?;
+            let statements = Statements::prepare(&client).boxed().await?;
             Ok(Self { client, statements, has_warned, _connection: guard })
         };
         tokio::time::timeout(CONNECT, connecting).await.unwrap_or(Err(StorageError::Unavailable(None)))

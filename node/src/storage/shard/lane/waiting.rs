@@ -162,7 +162,7 @@ impl Waiting {
 
     /// Answers `unavailable` to everything that has waited longer than `limit`: the database does not answer.
     pub fn refuse_older(&mut self, limit: Duration, now: Instant) {
-        let is_old = |queued: &Queued| now.saturating_duration_since(queued.queued_at) > limit;
+        let is_old = |queued: &Queued| now.saturating_duration_since(queued.since) > limit;
         for (batch, _) in &mut self.again {
             refuse_some(batch, is_old);
         }
@@ -182,7 +182,7 @@ impl Waiting {
 
     fn refuse_locked(&mut self, limit: Duration, now: Instant) {
         for locked in self.locked.values_mut() {
-            while locked.requests.front().is_some_and(|queued| now.saturating_duration_since(queued.queued_at) > limit)
+            while locked.requests.front().is_some_and(|queued| now.saturating_duration_since(queued.since) > limit)
             {
                 self.locked_requests -= 1;
                 if let Some(queued) = locked.requests.pop_front() {
