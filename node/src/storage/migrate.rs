@@ -29,7 +29,7 @@ const HAS_HISTORY: &str = "select to_regclass($1) is not null";
 const DIRECTORY_VERSION: &str = "select coalesce(max(version), 0)::int8 from herald_directory_history";
 const SHARD_VERSION: &str = "select coalesce(max(version), 0)::int8 from herald_shard_history";
 
-pub const STATEMENTS_DIRECTORY: &[&str] = &[DIRECTORY_VERSION];
+pub const STATEMENTS_DIRECTORY: &[&str] = &[DIRECTORY_VERSION, HAS_HISTORY];
 pub const STATEMENTS_SHARD: &[&str] = &[COUNT_SLOTS, SEED_SLOTS, HELD_SLOTS, SHARD_VERSION];
 
 #[derive(Debug, thiserror::Error)]

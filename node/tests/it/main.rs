@@ -28,6 +28,7 @@ mod pairs;
 mod readme;
 mod sending;
 mod sessions;
+mod statements;
 mod support;
 mod sync;
 mod unread;

@@ -30,7 +30,7 @@ use crate::storage::pool::parse_url;
 use crate::tasks::Tasks;
 use attempt::After;
 use link::Link;
-pub use link::STATEMENTS;
+pub use link::{OPTIONS, STATEMENTS};
 use recover::{Unclear, is_written, read_xmin};
 use waiting::Waiting;
 

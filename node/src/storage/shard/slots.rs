@@ -19,7 +19,7 @@ const HELD_SLOTS: &str = "select slot from slot where state = 0";
 /// Statements of this file, for the test that prepares them all.
 pub const STATEMENTS: &[&str] = &[HELD_SLOTS];
 
-/// How often the map is read again while some shard could not be asked.
+/// How often the map is read again while some shard could not be asked, or some slot is held by nobody.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest time between two readings for misdirected requests: a slot on the move is not asked after a thousand times a second.
 const REREAD_PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ async fn read_held_slots(shard: &Shard) -> Result<Vec<u16>, StorageError> {
 }
 
 /// Asks all shards at once. Slots of a shard that does not answer stay as `before` has them. The second part says whether all
-/// answered.
+/// answered and every slot is held.
 pub(super) async fn read_map(all: &[Arc<Shard>], before: &[Option<ShardId>]) -> (Vec<Option<ShardId>>, bool) {
     let answers = join_all(all.iter().map(|shard| read_held_slots(shard))).await;
     let mut map = vec![None; usize::from(SLOT_COUNT)];
@@ -55,6 +55,8 @@ pub(super) async fn read_map(all: &[Arc<Shard>], before: &[Option<ShardId>]) -> 
             }
         }
     }
+    // A slot on its way is held by nobody for a moment.
+    let is_complete = is_complete && map.iter().all(Option::is_some);
     (map, is_complete)
 }
 

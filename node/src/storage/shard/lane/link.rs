@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// DESIGN 4.4 and 11: a stopped node holds its locks for a second at most, and nobody waits longer than 300 ms for one. A
 /// statement prepared while its tables were empty would keep sequential scans: the plans are forced to the indexes, and made
 /// once.
-const OPTIONS: &str = "-c idle_in_transaction_session_timeout=1000 -c lock_timeout=300 -c statement_timeout=5000 \
+pub const OPTIONS: &str = "-c idle_in_transaction_session_timeout=1000 -c lock_timeout=300 -c statement_timeout=5000 \
     -c synchronous_commit=on -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off \
     -c enable_bitmapscan=off -c plan_cache_mode=force_generic_plan -c jit=off";
 

@@ -182,8 +182,7 @@ impl Waiting {
 
     fn refuse_locked(&mut self, limit: Duration, now: Instant) {
         for locked in self.locked.values_mut() {
-            while locked.requests.front().is_some_and(|queued| now.saturating_duration_since(queued.since) > limit)
-            {
+            while locked.requests.front().is_some_and(|queued| now.saturating_duration_since(queued.since) > limit) {
                 self.locked_requests -= 1;
                 if let Some(queued) = locked.requests.pop_front() {
                     queued.refuse(Refusal::Unavailable);
