@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::support::client::{Answer, call};
 use super::support::cluster::{KID, SECRET};
 use super::support::own::OwnRedis;
-use super::support::{Cluster, Setup, eventually, eventually_within};
+use super::support::{Cluster, Device, Setup, eventually, eventually_within};
 
 const PASSWORD: &str = "correct horse";
 
@@ -746,4 +746,54 @@ async fn a_trusted_proxy_is_believed_about_addresses() {
     }
     assert_eq!(login("8.8.8.8, 1.1.1.1", PASSWORD).await, 429, "what the client itself wrote does not count");
     assert_eq!(login("2.2.2.2", PASSWORD).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_of_an_ended_login_are_closed_on_every_node_also_without_redis() {
+    let mut redis = OwnRedis::start().await;
+    let cluster = Setup::nodes(2).redis(&redis.url()).start().await;
+    register(&cluster, "alice").await;
+    let staying = login(&cluster, 0, "alice").await;
+    let mut stays =
+        Device::connect(&cluster.ws_url(1), Some(text(&staying, "access_token"))).await.authenticated().await;
+    for is_redis_there in [true, false] {
+        let tokens = login(&cluster, 0, "alice").await;
+        let access = text(&tokens, "access_token");
+        let mut device = Device::connect(&cluster.ws_url(1), Some(access)).await.authenticated().await;
+        if !is_redis_there {
+            redis.kill();
+        }
+        let begun = Instant::now();
+        post(&cluster, 0, "/auth/logout", None, json!({"refresh_token": tokens["refresh_token"]})).await.expect(204);
+        assert_eq!(device.closed().await, 4501);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let mut late = Device::connect(&cluster.ws_url(1), Some(access)).await;
+        assert_eq!(late.closed().await, 1008, "its token is good for nothing");
+    }
+    stays.send(json!({"type": "ping"})).await;
+    stays.expect("pong").await;
+    let alice = text(&staying["user"], "id").parse().unwrap();
+    set_disabled(&cluster.app(0).directory, alice, true).await.unwrap();
+    assert_eq!(stays.closed().await, 4501);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_takes_only_a_ws_token_and_that_once() {
+    let cluster = Cluster::start(2).await;
+    let alice = register(&cluster, "alice").await;
+    let access = text(&alice, "access_token");
+    let token = ws_token(&cluster, 0, access).await;
+    let url = |node, token: &str| format!("{}?token={token}", cluster.ws_url(node));
+    let device = Device::connect(&url(1, &token), None).await.authenticated().await;
+    assert_eq!(device.session["username"], "alice");
+    for node in [0, 1] {
+        assert_eq!(Device::connect(&url(node, &token), None).await.closed().await, 1008);
+    }
+    assert_eq!(
+        Device::connect(&url(0, access), None).await.closed().await,
+        1008,
+        "an access token does not belong into a URL"
+    );
+    let token = ws_token(&cluster, 0, access).await;
+    Device::connect(&cluster.ws_url(1), Some(&token)).await.authenticated().await;
 }
