@@ -1,6 +1,7 @@
 //! What the sessions of this node share beside the hub.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -17,6 +18,8 @@ pub struct Sessions {
     /// Sessions that want a Ping a little later. Each is in it once at most, since it asks when it has nothing else to write.
     pings: Mutex<Vec<Arc<SessionHandle>>>,
     unremoved: Mutex<Vec<(UserId, SessionId)>>,
+    /// Sessions were taken without a route, while Redis was away.
+    has_unrouted: AtomicBool,
 }
 
 impl Sessions {
@@ -25,6 +28,7 @@ impl Sessions {
             admissions: Arc::new(Semaphore::new(admissions_max.clamp(1, Semaphore::MAX_PERMITS))),
             pings: Mutex::default(),
             unremoved: Mutex::default(),
+            has_unrouted: AtomicBool::new(false),
         }
     }
 
@@ -36,6 +40,14 @@ impl Sessions {
 
     pub fn take_pings(&self) -> Vec<Arc<SessionHandle>> {
         std::mem::take(&mut *self.pings.lock())
+    }
+
+    pub fn note_unrouted(&self) {
+        self.has_unrouted.store(true, Ordering::Release);
+    }
+
+    pub fn take_unrouted(&self) -> bool {
+        self.has_unrouted.swap(false, Ordering::AcqRel)
     }
 
     pub fn add_unremoved(&self, user: UserId, session: SessionId) {

@@ -39,6 +39,7 @@ pub async fn connect(app: &Arc<App>, session: &Arc<SessionHandle>) -> Result<(),
         }
         Err(error) => {
             tracing::debug!(%error, "a session goes without a route until Redis is back");
+            app.sessions.note_unrouted();
             close_oldest_here(app, session, limit);
         }
     }

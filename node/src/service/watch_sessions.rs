@@ -10,6 +10,7 @@ use super::restore_routes::restore_routes;
 use crate::app::App;
 use crate::domain::Timestamp;
 use crate::hub::Hub;
+use crate::presence::Cause;
 use crate::protocol::codes::CloseCode;
 use crate::protocol::server::{self, ResyncReason};
 use crate::session::SessionHandle;
@@ -78,7 +79,7 @@ pub fn start(app: &Arc<App>) {
             for (user, session) in app.sessions.take_unremoved() {
                 remove_route(&app, user, session).await;
             }
-            if compared_at.elapsed() >= LONG_ROUND {
+            if app.sessions.take_unrouted() || compared_at.elapsed() >= LONG_ROUND {
                 compared_at = Instant::now();
                 compare_routes(&app).await;
             }
@@ -121,7 +122,8 @@ async fn compare_routes(app: &App) {
     }
     tracing::info!(sessions = put_back.len(), "routes were missing and have been put back");
     let frame = server::resync(ResyncReason::BusLost, None);
-    for (_, session) in put_back {
+    for (user, session) in put_back {
+        app.presence.note(user, Cause::Came, Instant::now());
         if let Some(session) = app.hub.get(session) {
             session.send(&frame);
         }

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::handle::{Closed, InFlight, SessionHandle};
 use super::live::Entered;
 use super::metrics::METRICS;
-use super::welcome::success;
+use super::welcome::{success, sync_session};
 use crate::app::App;
 use crate::domain::command::Position;
 use crate::domain::send::SendRequest;
@@ -27,7 +27,6 @@ use crate::service::recall_message::recall_message;
 use crate::service::send_message::{Origin, Sent, send_message};
 use crate::service::set_status::set_status;
 use crate::service::show_typing::{TypingIn, show_typing};
-use crate::service::sync::sync;
 
 /// Frames other than sends, recalls, edits and reactions that one connection may send in a second.
 const OTHERS_PER_SECOND: f64 = 50.0;
@@ -238,7 +237,7 @@ fn begin_status(client: &Client, status: ChosenStatus, asked: Asked, place: InFl
 fn begin_sync(app: &Arc<App>, request: SyncRequest, asked: Asked, place: InFlight) {
     let app = Arc::clone(app);
     app.tasks.clone().spawn("sync", async move {
-        if let Err(refusal) = sync(&app, &asked.session, request, asked.id.as_deref()).await {
+        if let Err(refusal) = sync_session(&app, &asked.session, request, asked.id.as_deref()).await {
             asked.refuse(&app, &refusal);
         }
         drop(place);

@@ -294,6 +294,11 @@ impl SessionHandle {
         self.state.lock().received.give(conversation, seq);
     }
 
+    /// The session was given all that its user had missed (offline delivery or a sync by a cursor is done).
+    pub fn set_whole(&self) {
+        self.state.lock().received.set_whole();
+    }
+
     /// The client has all up to `seq` (`ack`, `read`).
     pub fn acknowledge(&self, conversation: ConversationId, seq: Seq) {
         self.state.lock().received.acknowledge(conversation, seq);

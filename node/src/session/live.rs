@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -95,6 +94,7 @@ async fn open(
     let identity = Identity { user: caller.user, login: caller.login, expires_at: caller.expires_at };
     let session = Arc::new(SessionHandle::new(identity, app.clock.now(), app.config.limits.outgoing_bytes_max));
     session.hold();
+    METRICS.sessions.increment(1.0);
     let entered = Entered { app: Arc::clone(app), session: Arc::clone(&session), caller };
     if let Err(code) = connect(app, &session).await {
         return Err(Close::With(code));
@@ -113,6 +113,7 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        METRICS.sessions.decrement(1.0);
         self.session.close_as(Close::Cut);
         self.app.hub.leave(&self.session);
         let (app, session) = (Arc::clone(&self.app), Arc::clone(&self.session));
@@ -153,26 +154,18 @@ fn close_of(refusal: &Refusal) -> Close {
 /// Reads and writes, both in one task, until the session is closed by whomever.
 async fn live(app: &Arc<App>, tcp: &TcpStream, reader: Reader<'_>, client: Client) -> Rest {
     let session = Arc::clone(client.session());
-    METRICS.sessions.increment(1.0);
     let ping_later = || app.sessions.ping_later(&session);
-    let rest = {
-        let mut reading = pin!(read(reader, client));
-        let mut writing = pin!(writer::write(tcp, &session, ping_later));
-        let mut is_reading = true;
-        // Neither is ever dropped half way through and begun again: a frame is read whole, or the session is over.
-        poll_fn(|cx| {
-            if is_reading && !session.is_closed() && reading.as_mut().poll(cx).is_ready() {
-                is_reading = false;
-            }
-            match writing.as_mut().poll(cx) {
-                Poll::Ready(rest) => Poll::Ready(rest),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
-    };
-    METRICS.sessions.decrement(1.0);
-    rest
+    let mut reading = pin!(read(reader, client));
+    let mut writing = pin!(writer::write(tcp, &session, ping_later));
+    let mut is_reading = true;
+    // Neither is ever dropped half way through and begun again: a frame is read whole, or the session is over.
+    poll_fn(|cx| {
+        if is_reading && !session.is_closed() && reading.as_mut().poll(cx).is_ready() {
+            is_reading = false;
+        }
+        writing.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// Reads until the client closes, breaks the protocol, or is gone.

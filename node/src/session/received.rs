@@ -28,13 +28,22 @@ pub struct Received {
     is_ping_outstanding: bool,
     /// Something was given since the last Ping.
     is_dirty: bool,
+    /// The session has been given all that its user had missed anywhere: only then does the first live entry of a conversation follow
+    /// on something that was received.
+    is_whole: bool,
     /// Entries were given of conversations that are not followed: what comes of such must not count as following nothing.
     has_overflowed: bool,
 }
 
 impl Received {
-    /// A log entry was put into the session's queue. The first of a conversation follows on what the session began with: all
-    /// before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
+    /// Offline delivery, or a sync by a cursor, is done.
+    pub fn set_whole(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// A log entry was put into the session's queue. In a whole session the first of a conversation follows on what the session began
+    /// with: all before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
+    /// In others only conversations are followed of which that was said.
     pub fn give(&mut self, conversation: ConversationId, seq: Seq) {
         let is_full = self.runs.len() >= CONVERSATIONS_MAX;
         match self.runs.get_mut(&conversation) {
@@ -43,6 +52,7 @@ impl Received {
                 self.is_dirty = true;
             }
             Some(run) => run.has_hole |= seq > run.given,
+            None if !self.is_whole => {}
             None if self.has_overflowed || is_full => self.has_overflowed = true,
             None => {
                 let before = seq.previous();
@@ -115,13 +125,13 @@ impl Received {
 
     /// Positions to be written down, which then count as written. Conversations in which nothing is open are forgotten.
     pub fn take_unwritten(&mut self) -> Vec<(ConversationId, Seq)> {
-        let mut positions = Vec::new();
+        let (mut positions, is_whole) = (Vec::new(), self.is_whole);
         self.runs.retain(|conversation, run| {
             if run.received > run.flushed {
                 positions.push((*conversation, run.received));
                 run.flushed = run.received;
             }
-            run.has_hole || run.given > run.received
+            !is_whole || run.has_hole || run.given > run.received
         });
         if self.runs.is_empty() {
             self.runs.shrink_to_fit();
@@ -149,9 +159,30 @@ mod tests {
         ConversationId::random()
     }
 
+    fn whole() -> Received {
+        let mut received = Received::default();
+        received.set_whole();
+        received
+    }
+
+    #[test]
+    fn a_session_that_was_not_given_all_follows_only_what_it_was_given() {
+        let (mut received, a, b) = (Received::default(), conversation(), conversation());
+        received.give_up_to(a, Seq(4));
+        received.give(a, Seq(5));
+        received.give(b, Seq(9));
+        let number = received.ping();
+        received.pong(number);
+        assert_eq!(received.take_unwritten(), vec![(a, Seq(5))]);
+        received.give(a, Seq(6));
+        let number = received.ping();
+        received.pong(number);
+        assert_eq!(received.take_unwritten(), vec![(a, Seq(6))]);
+    }
+
     #[test]
     fn a_pong_proves_what_was_given_before_its_ping() {
-        let (mut received, a) = (Received::default(), conversation());
+        let (mut received, a) = (whole(), conversation());
         received.give(a, Seq(7));
         assert!(received.wants_ping());
         let number = received.ping();
@@ -170,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_entry_beyond_a_hole_proves_nothing() {
-        let (mut received, a) = (Received::default(), conversation());
+        let (mut received, a) = (whole(), conversation());
         received.give(a, Seq(1));
         received.give(a, Seq(3));
         let number = received.ping();
@@ -186,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_ack_counts_at_once_and_never_goes_back() {
-        let (mut received, a) = (Received::default(), conversation());
+        let (mut received, a) = (whole(), conversation());
         received.acknowledge(a, Seq(9));
         received.acknowledge(a, Seq(2));
         assert_eq!(received.take_unwritten(), vec![(a, Seq(9))]);
@@ -196,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_number_of_conversations_is_bounded() {
-        let mut received = Received::default();
+        let mut received = whole();
         for _ in 0..CONVERSATIONS_MAX {
             received.give(conversation(), Seq(1));
         }

@@ -52,18 +52,39 @@ async fn catch_up(
     frame_id: Option<String>,
 ) -> Given {
     let refusal = match request {
-        None => return deliver_offline(app, session).await,
+        None => return all_missed(app, session).await,
         Some(Err(refusal)) => refusal,
-        Some(Ok(request)) => match sync(app, session, request, frame_id.as_deref()).await {
+        Some(Ok(request)) => match sync_session(app, session, request, frame_id.as_deref()).await {
             Ok(given) => return given,
             Err(refusal) => refusal,
         },
     };
     session.send(&server::error(frame_id.as_deref(), None, &refusal));
     match refusal {
-        Refusal::InvalidCursor | Refusal::InvalidRequest(_) => deliver_offline(app, session).await,
+        Refusal::InvalidCursor | Refusal::InvalidRequest(_) => all_missed(app, session).await,
         _ => Given::new(),
     }
+}
+
+async fn all_missed(app: &Arc<App>, session: &Arc<SessionHandle>) -> Given {
+    let given = deliver_offline(app, session).await;
+    session.set_whole();
+    given
+}
+
+/// Syncs; by a cursor nothing is left out, so the session is whole then.
+pub async fn sync_session(
+    app: &Arc<App>,
+    session: &Arc<SessionHandle>,
+    request: SyncRequest,
+    frame_id: Option<&str>,
+) -> Result<Given, Refusal> {
+    let is_by_cursor = request.cursor.is_some() && request.conversations.is_none();
+    let given = sync(app, session, request, frame_id).await?;
+    if is_by_cursor {
+        session.set_whole();
+    }
+    Ok(given)
 }
 
 /// The `auth`/`success` frame.

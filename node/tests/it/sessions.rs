@@ -593,3 +593,82 @@ async fn with_redis_away_sockets_are_taken_and_limited_here() {
         device.ask(json!({"type": "ping"})).await;
     }
 }
+
+// --- Rates
+
+#[tokio::test]
+async fn ten_messages_a_second_and_repeats_beyond() {
+    let cluster = Cluster::start(1).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut to = bob.connect(&cluster, 0).await;
+    to.say(alice.id, "go on").await;
+    let mut from = alice.connect(&cluster, 0).await;
+    let mut first = json!(null);
+    let (mut sent, mut refused) = (0, 0);
+    for number in 0..20 {
+        let temp_id = format!("t{number}");
+        let data = json!({"temp_id": temp_id, "receiver_id": bob.id, "message_type": "text", "content": "x"});
+        let answer = from.ask(json!({"type": "chat", "action": "send", "data": data})).await;
+        if answer["type"] == "error" {
+            assert_eq!(
+                (&answer["data"]["code"], &answer["data"]["temp_id"]),
+                (&json!("rate_limited"), &json!(temp_id))
+            );
+            assert!(answer["data"]["retry_after_ms"].as_u64().unwrap() <= 1_000);
+            refused += 1;
+        } else {
+            first = if number == 0 { answer["data"].clone() } else { first };
+            sent += 1;
+        }
+    }
+    assert!(sent >= 10 && refused >= 5, "{sent} sent, {refused} refused");
+    let repeat = from.chat(json!({"temp_id": "t0", "receiver_id": bob.id, "content": "x"})).await;
+    assert_eq!(repeat, first, "a repeat is answered over the rate, too");
+}
+
+#[tokio::test]
+async fn nodes_share_the_rate_of_a_user() {
+    let cluster = Setup::nodes(3).set("max_messages_per_second", 20).start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    bob.connect(&cluster, 0).await.say(alice.id, "go on").await;
+    let mut devices = Vec::new();
+    for node in 0..3 {
+        devices.push(alice.connect(&cluster, node).await);
+    }
+    let mut sent = 0;
+    let began = std::time::Instant::now();
+    for number in 0..90 {
+        let device = &mut devices[number % 3];
+        let data =
+            json!({"temp_id": format!("t{number}"), "receiver_id": bob.id, "message_type": "text", "content": "x"});
+        let answer = device.ask(json!({"type": "chat", "action": "send", "data": data})).await;
+        sent += usize::from(answer["type"] != "error");
+    }
+    // One bucket of the node that was alone, one that all share, and what flows in meanwhile.
+    let most = 40 + (began.elapsed().as_secs_f64() * 40.0) as usize + 1;
+    assert!((20..=most).contains(&sent), "{sent} of at most {most}");
+}
+
+// --- What was received is written
+
+#[tokio::test]
+async fn what_a_pong_proved_is_written_when_the_socket_closes() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut from = alice.connect(&cluster, 0).await;
+    let mut to = bob.connect(&cluster, 1).await;
+    to.say(alice.id, "go on").await;
+    for number in 0..3 {
+        from.say(bob.id, &format!("{number}")).await;
+        to.next_message().await;
+    }
+    // The Pong of the last Ping is on its way, at most a Ping's interval later.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    to.close().await;
+    wait_for_routes(&cluster, bob.id, 0).await;
+    let mut again = bob.connect(&cluster, 0).await;
+    again.expect("sync/complete").await;
+    assert!(again.take_waiting().iter().all(|frame| frame["action"] != "new_message"), "all were received before");
+    from.say(bob.id, "last").await;
+    assert_eq!(again.next_message().await["content"], "last");
+}
