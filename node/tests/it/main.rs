@@ -17,6 +17,7 @@
 mod accounts;
 mod away;
 mod dev;
+mod faults;
 mod groups;
 mod lane;
 mod layers;

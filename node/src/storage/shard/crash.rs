@@ -1,9 +1,11 @@
-//! Crash points: places where a test makes the node kill itself, as a power cut would. Only a configuration for development may
-//! name one.
+//! Crash points: places where a test makes the node kill itself, as a power cut would, or stop, as a starved machine would. Only a
+//! configuration for development may name one.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
 
 use crate::config::Config;
 
@@ -37,10 +39,18 @@ impl FromStr for Point {
     }
 }
 
-/// At most one armed point: `after_commit`, or `after_commit:3` for the third time it is reached.
+/// At most one armed point: `after_commit`, or `after_commit:3` for the third time it is reached; with `stop:` before it the node
+/// stops there until it is continued from outside.
 #[derive(Clone, Debug, Default)]
 pub struct CrashPoint {
-    armed: Option<(Point, Arc<AtomicU32>)>,
+    armed: Option<Armed>,
+}
+
+#[derive(Clone, Debug)]
+struct Armed {
+    point: Point,
+    left: Arc<AtomicU32>,
+    signal: Signal,
 }
 
 impl CrashPoint {
@@ -52,21 +62,22 @@ impl CrashPoint {
         if !config.is_development {
             return Err("crash_point is for development only".to_owned());
         }
-        let (name, times) = text.split_once(':').unwrap_or((text, "1"));
+        let (signal, place) = text.strip_prefix("stop:").map_or((Signal::KILL, text), |place| (Signal::STOP, place));
+        let (name, times) = place.split_once(':').unwrap_or((place, "1"));
         let times: u32 = times.parse().map_err(|_| format!("no number of times in {text:?}"))?;
-        Ok(Self { armed: Some((name.parse()?, Arc::new(AtomicU32::new(times.max(1))))) })
+        Ok(Self { armed: Some(Armed { point: name.parse()?, left: Arc::new(AtomicU32::new(times.max(1))), signal }) })
     }
 
     /// Whether this point is the armed one: what would be done in one step is then done in two.
     pub fn is_armed(&self, point: Point) -> bool {
-        self.armed.as_ref().is_some_and(|(armed, _)| *armed == point)
+        self.armed.as_ref().is_some_and(|armed| armed.point == point)
     }
 
-    /// Dies here if this is the armed point and its time has come. SIGKILL: nothing is flushed, closed or said.
+    /// Dies or stops here if this is the armed point and its time has come. Nothing is flushed, closed or said.
     pub fn reach(&self, point: Point) {
-        let Some((armed, left)) = &self.armed else { return };
-        if *armed == point && left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let Some(armed) = &self.armed else { return };
+        if armed.point == point && armed.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), armed.signal);
         }
     }
 }
