@@ -258,6 +258,19 @@ impl SessionHandle {
         }
     }
 
+    /// Queues `success` before whatever came for the session since it entered the hub: the writer has not begun.
+    pub(super) fn send_first(&self, frame: &Frame) {
+        let mut state = self.state.lock();
+        let before = state.queue.len();
+        self.push(&mut state, frame.0.clone(), true);
+        if before > 0
+            && state.queue.len() > before
+            && let Some(first) = state.queue.pop_back()
+        {
+            state.queue.push_front(first);
+        }
+    }
+
     fn push(&self, state: &mut State, bytes: Bytes, is_counted: bool) {
         if state.close.is_some() {
             return;

@@ -31,7 +31,7 @@ pub struct First {
 /// Queues `success`, and begins what follows it. The session is on hold until that is done.
 pub fn welcome(app: &Arc<App>, caller: &Caller, session: &Arc<SessionHandle>, first: First) {
     let First { frame_id, sync, permit } = first;
-    session.send(&success(app, caller, session, frame_id.as_deref()));
+    session.send_first(&success(app, caller, session, frame_id.as_deref()));
     let (app, session) = (Arc::clone(app), Arc::clone(session));
     app.tasks.clone().spawn("welcome", async move {
         let mut catching_up = pin!(catch_up(&app, &session, sync, frame_id));

@@ -497,8 +497,7 @@ impl Chatter {
             Some("new_message") => data["content"].as_str().unwrap_or_default().to_owned(),
             action => action.unwrap_or_default().to_owned(),
         };
-        let seen =
-            Seen { content, at_ms: now_ms(), is_live, connected_ms: connection.made_ms, node: connection.node };
+        let seen = Seen { content, at_ms: now_ms(), is_live, connected_ms: connection.made_ms, node: connection.node };
         let mut memory = self.memory.lock();
         let is_new = Self::remember(self, &mut memory, conversation, seq, seen);
         if is_live {

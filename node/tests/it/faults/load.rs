@@ -110,7 +110,8 @@ impl Load {
     /// Waits until everyone is connected and has had an answer to something sent from now on.
     pub async fn chats(&self, limit: Duration) {
         let begun = now_ms();
-        eventually_within(limit, "everyone chats", async || self.all_have(|memory| answered_since(memory, begun))).await;
+        eventually_within(limit, "everyone chats", async || self.all_have(|memory| answered_since(memory, begun)))
+            .await;
     }
 
     /// Waits until these users have had an answer to something sent from now on.
@@ -127,11 +128,16 @@ impl Load {
         self.chatters.iter().all(|chatter| holds(&chatter.memory.lock()))
     }
 
-    /// Sends users to a node and waits until they chat there.
-    pub async fn move_to(&self, node: usize, users: &[usize]) {
+    /// Sends users to a node, which may not be there for long.
+    pub fn send_to(&self, node: usize, users: &[usize]) {
         for user in users {
             self.chatters[*user].home.store(node, Ordering::SeqCst);
         }
+    }
+
+    /// Sends users to a node and waits until they are there.
+    pub async fn move_to(&self, node: usize, users: &[usize]) {
+        self.send_to(node, users);
         let limit = Duration::from_secs(10);
         eventually_within(limit, &format!("users {users:?} are at node {node}"), async || {
             users.iter().all(|user| self.node_of(*user) == Some(node))
@@ -153,7 +159,12 @@ impl Load {
     #[track_caller]
     pub fn check(&self) {
         let problems = self.common.problems.lock();
-        assert!(problems.is_empty(), "{} problems, the first: {:#?}", problems.len(), &problems[..problems.len().min(8)]);
+        assert!(
+            problems.is_empty(),
+            "{} problems, the first: {:#?}",
+            problems.len(),
+            &problems[..problems.len().min(8)]
+        );
     }
 
     /// The longest that an answer took, of what these users sent for the first time within this span and on one connection.
@@ -223,7 +234,12 @@ impl Load {
             if missing.is_empty() {
                 break;
             }
-            assert!(Instant::now() < deadline, "{} entries never came, the first: {:#?}", missing.len(), &missing[..missing.len().min(8)]);
+            assert!(
+                Instant::now() < deadline,
+                "{} entries never came, the first: {:#?}",
+                missing.len(),
+                &missing[..missing.len().min(8)]
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.check();
@@ -280,14 +296,22 @@ impl Load {
             let memory = chatter.memory.lock();
             for (temp_id, answer) in &memory.acknowledged {
                 let stored = logs.get(&answer.conversation).and_then(|log| log.get(&answer.seq));
-                assert_eq!(stored.map(|stored| &stored.temp_id), Some(temp_id), "answered, and not so in the log: {answer:?}");
+                assert_eq!(
+                    stored.map(|stored| &stored.temp_id),
+                    Some(temp_id),
+                    "answered, and not so in the log: {answer:?}"
+                );
             }
             for (conversation, seen) in &memory.logs {
                 for (seq, seen) in seen {
                     let stored = logs.get(conversation).and_then(|log| log.get(seq));
                     let stored = stored.unwrap_or_else(|| panic!("{} saw {seen:?}, which is in no log", chatter.name));
                     if !stored.temp_id.is_empty() {
-                        assert_eq!(stored.temp_id, seen.content, "{} saw another {seq} of {conversation}", chatter.name);
+                        assert_eq!(
+                            stored.temp_id, seen.content,
+                            "{} saw another {seq} of {conversation}",
+                            chatter.name
+                        );
                     }
                 }
             }

@@ -16,7 +16,7 @@ const DEATH_LIMIT: Duration = Duration::from_secs(12);
 
 #[tokio::test]
 async fn a_node_may_die_at_any_point_of_a_send() {
-    let points = ["after_lock:25", "before_commit:25", "after_commit:25", "after_bus:25", "before_ack:25"];
+    let points = ["after_lock:80", "before_commit:80", "after_commit:80", "after_bus:80", "before_ack:80"];
     let mut arguments: Vec<String> = LOAD_ARGUMENTS.iter().map(|argument| (*argument).to_owned()).collect();
     arguments.extend(["--nodes".to_owned(), "8".to_owned()]);
     for (index, point) in points.iter().enumerate() {
@@ -31,7 +31,7 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     for (index, point) in points.iter().enumerate() {
         let node = index + 3;
         // Both of a pair, one of another, and one of a third that writes alone from there.
-        load.move_to(node, &[0, 1, 2]).await;
+        load.send_to(node, &[0, 1, 2]);
         let name = format!("node-{}", node + 1);
         assert_eq!(cluster.ended(&name).await, 137, "{point}");
         deaths.push((now_ms(), *point));
@@ -43,7 +43,8 @@ async fn a_node_may_die_at_any_point_of_a_send() {
         load.check();
         // One fault at a time.
         let over = Instant::now() + DEATH_LIMIT;
-        eventually_within(DEATH_LIMIT + Duration::from_secs(1), "this death is over", async || Instant::now() > over).await;
+        eventually_within(DEATH_LIMIT + Duration::from_secs(1), "this death is over", async || Instant::now() > over)
+            .await;
     }
 
     // Killed from outside, with users who do not come back.

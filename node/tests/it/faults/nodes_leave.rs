@@ -40,7 +40,8 @@ async fn a_leaving_node_takes_nothing_with_it() {
     drop(at_second);
 
     // Alice was away for a moment only: bob was told nothing.
-    let statuses: Vec<_> = bob.take_waiting().into_iter().filter(|frame| frame["data"]["status"] == "offline").collect();
+    let statuses: Vec<_> =
+        bob.take_waiting().into_iter().filter(|frame| frame["data"]["status"] == "offline").collect();
     assert!(statuses.is_empty(), "{statuses:?}");
     let arrivals = load.finish().await;
     assert_within(&arrivals, begun - 1_000..now_ms(), Duration::from_secs(5), "leaving");

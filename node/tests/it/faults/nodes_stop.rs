@@ -32,9 +32,9 @@ async fn boots(cluster: &DevCluster) -> Vec<String> {
 async fn a_node_may_stop_anywhere_and_go_on() {
     let mut arguments = LOAD_ARGUMENTS.to_vec();
     arguments.extend(["--nodes", "5"]);
-    arguments.extend(["--set", "node-3/crash_point=stop:after_lock:25"]);
-    arguments.extend(["--set", "node-4/crash_point=stop:before_commit:25"]);
-    arguments.extend(["--set", "node-5/crash_point=stop:after_commit:25"]);
+    arguments.extend(["--set", "node-3/crash_point=stop:after_lock:120"]);
+    arguments.extend(["--set", "node-4/crash_point=stop:before_commit:120"]);
+    arguments.extend(["--set", "node-5/crash_point=stop:after_commit:120"]);
     let cluster = DevCluster::start(&arguments).await;
     let load = Load::start(&cluster, &[0, 1, 0, 1, 0, 1, 0, 1], Duration::from_millis(60)).await;
 
@@ -42,7 +42,7 @@ async fn a_node_may_stop_anywhere_and_go_on() {
     for (node, name) in [(2, "node-3"), (3, "node-4")] {
         let pid = cluster.process_id(name);
         load.set_patient(&[0, 2], true);
-        load.move_to(node, &[0, 1, 2, 3]).await;
+        load.send_to(node, &[0, 1, 2, 3]);
         eventually_within(Duration::from_secs(10), &format!("{name} stops"), async || is_stopped(pid)).await;
         let stopped = now_ms();
         wait(Duration::from_secs(4), "it stays stopped").await;
@@ -61,7 +61,7 @@ async fn a_node_may_stop_anywhere_and_go_on() {
     let pid = cluster.process_id("node-5");
     let before = boots(&cluster).await;
     load.set_patient(&[0, 2], true);
-    load.move_to(4, &[0, 1, 2, 3]).await;
+    load.send_to(4, &[0, 1, 2, 3]);
     eventually_within(Duration::from_secs(10), "node-5 stops", async || is_stopped(pid)).await;
     let stopped = now_ms();
     wait(Duration::from_secs(10), "it stays stopped").await;
@@ -79,8 +79,7 @@ async fn a_node_may_stop_anywhere_and_go_on() {
     load.set_patient(&[0, 2], false);
     // Users 1 and 3, who were cut off, and 4 to 7, who were not, had everything in time.
     let arrivals = load.finish().await;
-    let others = |span| arrivals.iter().filter(move |arrival| !matches!(arrival.receiver, 0 | 2)).cloned().collect::<Vec<_>>();
-    let others = others(());
+    let others: Vec<_> = arrivals.into_iter().filter(|arrival| !matches!(arrival.receiver, 0 | 2)).collect();
     assert_within(&others, stopped - 2_000..stopped + 10_000, Duration::from_secs(15), "stopped after commit");
 }
 
@@ -96,7 +95,8 @@ async fn one_message_then_silence_is_missed_within_seconds() {
     for round in 0..2 {
         // The receiving node is stopped for a moment only, so that what was sent to it can be taken away unread.
         cluster.signal("node-2", Signal::STOP);
-        eventually_within(Duration::from_secs(5), "it is stopped", async || is_stopped(cluster.process_id("node-2"))).await;
+        eventually_within(Duration::from_secs(5), "it is stopped", async || is_stopped(cluster.process_id("node-2")))
+            .await;
         let begun = Instant::now();
         let content = format!("lost {round}");
         alice.say(bob_id, &content).await;

@@ -40,7 +40,8 @@ async fn redis_may_go_away_and_lose_everything() {
     let health: serde_json::Value =
         reqwest::get(format!("{}/health", cluster.url(0))).await.unwrap().json().await.unwrap();
     assert_eq!(health["dependencies"]["redis"]["status"], "down", "{health}");
-    eventually_within(AWAY + Duration::from_secs(1), "redis was away for long", async || gone_at.elapsed() > AWAY).await;
+    eventually_within(AWAY + Duration::from_secs(1), "redis was away for long", async || gone_at.elapsed() > AWAY)
+        .await;
     assert!(cluster.restart("redis").await.status.success());
     let (back, back_at) = (now_ms(), Instant::now());
     load.check();
@@ -50,7 +51,8 @@ async fn redis_may_go_away_and_lose_everything() {
     let answers = load.answers(&all, gone + 2_000..back, |_| true);
     assert!(answers > 200, "only {answers} answers while redis was away");
     load.chats(Duration::from_secs(5)).await;
-    eventually_within(Duration::from_secs(8), "five seconds", async || back_at.elapsed() > Duration::from_secs(5)).await;
+    eventually_within(Duration::from_secs(8), "five seconds", async || back_at.elapsed() > Duration::from_secs(5))
+        .await;
 
     // The limit of connections holds again: a fourth closes the oldest, on another node.
     let fourth = carol.connect(&cluster, 0).await;
@@ -62,7 +64,10 @@ async fn redis_may_go_away_and_lose_everything() {
     let flushed = now_ms();
     redis(&url, &["FLUSHALL"]).await;
     let flushed_at = Instant::now();
-    eventually_within(Duration::from_secs(8), "time to recover", async || flushed_at.elapsed() > Duration::from_secs(6)).await;
+    eventually_within(Duration::from_secs(8), "time to recover", async || {
+        flushed_at.elapsed() > Duration::from_secs(6)
+    })
+    .await;
     load.chats(Duration::from_secs(5)).await;
     let closed = load.closed();
     assert!(closed.is_empty(), "nobody had to go: {closed:?}");
@@ -76,9 +81,8 @@ async fn redis_may_go_away_and_lose_everything() {
     let group = load.group;
     let arrivals = load.finish().await;
     // The pairs at one node; in the group an entry waits for those before it, which may come from the other node.
-    let near = slowest(&arrivals, gone..back, |arrival| {
-        matches!(arrival.receiver, 2..=5) && arrival.conversation != group
-    });
+    let near =
+        slowest(&arrivals, gone..back, |arrival| matches!(arrival.receiver, 2..=5) && arrival.conversation != group);
     eprintln!("without redis, at one node: the slowest of {} took {} ms", near.len(), near[0].delay_ms);
     assert!(near[0].delay_ms < ANSWER_LIMIT_MS, "{:#?}", &near[..2]);
     let late: Vec<_> = arrivals
