@@ -24,8 +24,6 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let cluster = DevCluster::start(&arguments).await;
-    let (alice, bob) = (cluster.login(0, "alice").await, cluster.login(0, "bob").await);
-    let mut bob = bob.connect(&cluster, 0).await;
     let load = Load::start(&cluster, &[0, 1, 0, 1, 0, 1, 0, 1], Duration::from_millis(60)).await;
     let mut deaths = Vec::new();
     for (index, point) in points.iter().enumerate() {
@@ -48,6 +46,8 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     }
 
     // Killed from outside, with users who do not come back.
+    let (alice, bob) = (cluster.login(0, "alice").await, cluster.login(0, "bob").await);
+    let mut bob = bob.connect(&cluster, 0).await;
     let alice = alice.connect(&cluster, 2).await;
     eventually_within(Duration::from_secs(5), "bob sees alice come", async || {
         let frame = bob.find(Duration::from_millis(100), |frame| frame["type"] == "status").await;

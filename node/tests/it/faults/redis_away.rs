@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::chatter::now_ms;
 use super::load::{LOAD_ARGUMENTS, Load, assert_within, slowest};
 use super::redis_wire::redis;
-use crate::support::Device;
 use crate::support::dev::DevCluster;
 use crate::support::eventually_within;
 
@@ -22,7 +23,7 @@ async fn redis_may_go_away_and_lose_everything() {
     let (alice, bob, carol) =
         (cluster.login(0, "alice").await, cluster.login(1, "bob").await, cluster.login(1, "carol").await);
     let mut bob = bob.connect(&cluster, 1).await;
-    let alice_device = alice.connect(&cluster, 0).await;
+    let mut alice_device = alice.connect(&cluster, 0).await;
     // Pairs: across, both at the first, both at the second, across.
     let load = Load::start(&cluster, &[0, 1, 0, 0, 1, 1, 1, 0], Duration::from_millis(80)).await;
     let all: Vec<usize> = (0..8).collect();
@@ -43,6 +44,10 @@ async fn redis_may_go_away_and_lose_everything() {
     eventually_within(AWAY + Duration::from_secs(1), "redis was away for long", async || gone_at.elapsed() > AWAY)
         .await;
     assert!(cluster.restart("redis").await.status.success());
+    // Heartbeats: they are to be there for longer than 45 s.
+    for device in devices.iter_mut().chain([&mut bob, &mut oldest, &mut alice_device]) {
+        assert_eq!(device.ask(json!({"type": "ping"})).await["type"], "pong");
+    }
     let (back, back_at) = (now_ms(), Instant::now());
     load.check();
     let slowest_answer = load.slowest_answer_ms(&all, gone..back - 3_000);
@@ -73,6 +78,7 @@ async fn redis_may_go_away_and_lose_everything() {
     assert!(closed.is_empty(), "nobody had to go: {closed:?}");
 
     // Nobody was shown as gone.
+    assert_eq!(bob.ask(json!({"type": "ping"})).await["type"], "pong");
     let frames = bob.take_waiting();
     let offline: Vec<_> = frames.iter().filter(|frame| frame["data"]["status"] == "offline").collect();
     assert!(offline.is_empty(), "{offline:?}");
