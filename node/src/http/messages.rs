@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::extract::{Json, Path};
@@ -14,13 +14,13 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::send::{SendRequest, SendTo};
-use crate::domain::{ConversationId, MessageId, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{ConversationId, MessageId, Refusal, UserId};
 use crate::protocol::send::SendData;
 use crate::service::edit_message::edit_message_and_wait;
 use crate::service::react::react_and_wait;
-use crate::service::read_message::{MessageView, read_message};
+use crate::service::read_message::{MessageView, read_message, read_sent_message};
 use crate::service::recall_message::recall_message_and_wait;
-use crate::service::send_message::{Sent, send_and_wait};
+use crate::service::send_message::send_and_wait;
 
 /// POST /messages/{user_id}
 pub async fn send_to_user(
@@ -46,35 +46,8 @@ pub async fn send_to_conversation(
 async fn send(app: &Arc<App>, caller: &Caller, request: SendRequest) -> HttpResult<Response> {
     let sent = send_and_wait(app, caller.actor(), request).await?;
     let status = if sent.is_repeat { StatusCode::OK } else { StatusCode::CREATED };
-    match read_message(app, caller.user, sent.message_id()).await {
-        Ok(view) => show(status, caller, &view),
-        // A repeat is answered even to one who has been removed since: with what the first answer said.
-        Err(_) => Ok((status, Json(RepeatJson::of(&sent))).into_response()),
-    }
-}
-
-/// What is known of a message that its sender may no longer read, or that cannot be read just now.
-#[derive(Serialize)]
-struct RepeatJson {
-    id: MessageId,
-    message_id: MessageId,
-    conversation_id: ConversationId,
-    seq: Seq,
-    temp_id: String,
-    created_at: Timestamp,
-}
-
-impl RepeatJson {
-    fn of(sent: &Sent) -> Self {
-        Self {
-            id: sent.message_id(),
-            message_id: sent.message_id(),
-            conversation_id: sent.conversation.id(),
-            seq: sent.seq,
-            temp_id: sent.temp_id.clone(),
-            created_at: sent.created_at,
-        }
-    }
+    // A repeat is answered even to one who has been removed since.
+    show(status, caller, &read_sent_message(app, caller.user, sent.message_id()).await?)
 }
 
 fn show(status: StatusCode, caller: &Caller, view: &MessageView) -> HttpResult<Response> {

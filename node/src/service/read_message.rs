@@ -17,8 +17,17 @@ pub struct MessageView {
 }
 
 pub async fn read_message(app: &Arc<App>, reader: UserId, message: MessageId) -> Result<MessageView> {
+    view(app, reader, message, false).await
+}
+
+/// The same, also for its sender who is in the conversation no more.
+pub async fn read_sent_message(app: &Arc<App>, sender: UserId, message: MessageId) -> Result<MessageView> {
+    view(app, sender, message, true).await
+}
+
+async fn view(app: &Arc<App>, reader: UserId, message: MessageId, or_sent: bool) -> Result<MessageView> {
     let shard = app.shards.of(message.conversation())?;
-    let (conversation, entry) = read(shard, message, reader).await?.ok_or(Refusal::NotFound)?;
+    let (conversation, entry) = read(shard, message, reader, or_sent).await?.ok_or(Refusal::NotFound)?;
     let mut reactions = Reactions::new();
     if let Body::Message(body) = &entry.body
         && body.recalled.is_none()

@@ -363,6 +363,34 @@ async fn a_removed_member_gets_nothing_after_and_an_added_one_all_after() {
     }
 }
 
+/// Its own send is known to it for ever, by socket and by REST.
+#[tokio::test]
+async fn a_removed_member_has_its_repeats_answered_and_nothing_else() {
+    let cluster = Cluster::start(2).await;
+    let (owner, bob) = (cluster.user("owner").await, cluster.user("bob").await);
+    let made = group(&cluster, &owner, &[&bob]).await;
+    let path = format!("/groups/{made}/messages");
+    let body = json!({"temp_id": "mine", "message_type": "text", "content": "x"});
+    let first = bob.post(&cluster, 0, &path, body.clone()).await.expect(201);
+    owner.delete(&cluster, 0, &format!("/groups/{made}/members/{}", bob.id)).await.expect(204);
+    let again = bob.post(&cluster, 1, &path, body).await.expect(200);
+    assert_eq!(again, first);
+    let mut phone = bob.connect(&cluster, 1).await;
+    for target in ["group_id", "conversation_id"] {
+        let sent = phone.chat(json!({target: made, "temp_id": "mine", "content": "x"})).await;
+        assert_eq!((&sent["message_id"], &sent["created_at"]), (&first["id"], &first["created_at"]));
+        let other = phone.chat_refused(json!({target: made, "temp_id": "mine", "content": "y"})).await;
+        assert_eq!(other["code"], "temp_id_reused");
+        assert_eq!(phone.chat_refused(json!({target: made, "content": "x"})).await["code"], "not_found");
+    }
+    let id = first["id"].as_str().unwrap();
+    bob.post(&cluster, 0, &format!("/messages/{id}/recall"), json!({})).await.refused(404, "not_found");
+    bob.patch(&cluster, 0, &format!("/messages/{id}"), json!({"content": "y"})).await.refused(404, "not_found");
+    bob.put(&cluster, 0, &format!("/messages/{id}/reactions/x"), json!({})).await.refused(404, "not_found");
+    bob.get(&cluster, 0, &format!("/groups/{made}")).await.refused(404, "not_found");
+    bob.get(&cluster, 0, &path).await.refused(404, "not_found");
+}
+
 /// Leaves, and is added again on another node, while the directory cannot be written: in the end the list has what the shard has.
 #[tokio::test]
 async fn leaving_and_joining_again_agree_after_a_stall_between_the_databases() {
@@ -533,11 +561,11 @@ async fn lists_agree_with_the_shard_after_comings_and_goings_at_random() {
     println!("seed {seed}");
     for round in 0..8_u128 {
         let directory = cluster.databases.directory().await;
-        let held = &users[usize::try_from((seed >> round) % 4).unwrap()];
-        let hold = async {
+        let stalled = &users[usize::try_from((seed >> round) % 4).unwrap()];
+        let stall = async {
             directory.batch_execute("begin").await.unwrap();
             let lock = "select 1 from listing where user_id = $1 for update";
-            directory.execute(lock, &[&held.id]).await.unwrap();
+            directory.execute(lock, &[&stalled.id]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
             directory.batch_execute("rollback").await.unwrap();
         };
@@ -554,7 +582,7 @@ async fn lists_agree_with_the_shard_after_comings_and_goings_at_random() {
                 assert!([200, 204, 404, 503].contains(&answer.status), "{answer:?}");
             }
         });
-        futures_util::future::join(hold, futures_util::future::join_all(acts)).await;
+        futures_util::future::join(stall, futures_util::future::join_all(acts)).await;
     }
     for user in &users {
         eventually("the list agrees", || async { agrees(&cluster, user, &made).await }).await;
