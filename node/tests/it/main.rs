@@ -16,6 +16,7 @@
 
 mod accounts;
 mod away;
+mod delivery;
 mod dev;
 mod faults;
 mod groups;

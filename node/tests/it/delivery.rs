@@ -1,0 +1,274 @@
+//! One order for everyone, once, on whatever node; and what is lost on the way is found.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::client::{Device, User};
+use crate::support::cluster::{Cluster, Setup};
+use crate::support::eventually;
+
+async fn busy_cluster(nodes: usize) -> Cluster {
+    Setup::nodes(nodes)
+        .set("max_messages_per_second", 1_000_000)
+        .set("enable_first_message_limit", false)
+        .start()
+        .await
+}
+
+/// A third node that shares the databases and no Redis: what it commits, nobody is told of.
+async fn cluster_with_silent_node() -> Cluster {
+    Setup::nodes(3)
+        .set("max_messages_per_second", 1_000_000)
+        .set("enable_first_message_limit", false)
+        .configure(|config| {
+            if config.node_id == "node-3" {
+                config.redis.key_prefix.push_str("silent:");
+            }
+        })
+        .start()
+        .await
+}
+
+async fn group_of(cluster: &Cluster, owner: &User, members: &[&User]) -> String {
+    let ids: Vec<Uuid> = members.iter().map(|user| user.id).collect();
+    let group = owner.post(cluster, 0, "/groups", json!({"name": "all", "members": ids})).await.expect(201);
+    group["id"].as_str().unwrap().to_owned()
+}
+
+fn seq_of(frame: &Value) -> i64 {
+    frame["data"]["seq"].as_i64().unwrap()
+}
+
+/// The log frames of a conversation that a device gets, until `last`.
+async fn log_until(device: &mut Device, conversation: &str, last: i64) -> Vec<i64> {
+    let mut seqs = Vec::new();
+    while seqs.last().is_none_or(|seq| *seq < last) {
+        let frame = device
+            .find(Duration::from_secs(20), |frame| {
+                frame["data"]["conversation_id"] == *conversation
+                    && frame["action"] != "message_sent"
+                    && frame["data"]["seq"].is_i64()
+                    && frame["type"] != "read"
+            })
+            .await;
+        let frame = frame.unwrap_or_else(|| panic!("nothing after {seqs:?}, wanted {last}"));
+        seqs.push(seq_of(&frame));
+    }
+    seqs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_senders_on_three_nodes_write_one_log_that_everyone_sees_in_order_and_once() {
+    const MESSAGES: usize = 25;
+    let cluster = busy_cluster(3).await;
+    let users = join_all((0..8).map(|index| {
+        let cluster = &cluster;
+        async move { cluster.user(&format!("sender{index}")).await }
+    }))
+    .await;
+    let group = group_of(&cluster, &users[0], &users[1..].iter().collect::<Vec<_>>()).await;
+    let watcher_devices = join_all((0..3).map(|node| users[0].connect(&cluster, node))).await;
+    let senders = join_all(users[1..].iter().enumerate().map(|(index, user)| {
+        let (cluster, group) = (&cluster, &group);
+        async move {
+            let mut device = user.connect(cluster, index % 3).await;
+            for message in 0..MESSAGES {
+                device.say_in(group, &format!("{index}-{message}")).await;
+            }
+            device
+        }
+    }))
+    .await;
+    let last = i64::try_from(1 + 7 * MESSAGES).unwrap();
+    for mut device in watcher_devices {
+        // The first entry is the group's `created`, from before these sockets.
+        let seqs = log_until(&mut device, &group, last).await;
+        let first = seqs[0];
+        assert!(first <= 2, "{seqs:?}");
+        assert_eq!(seqs, (first..=last).collect::<Vec<_>>());
+    }
+    // A sender sees all but its own messages, which were answered.
+    for mut device in senders {
+        let seqs = log_until_quiet(&mut device, &group).await;
+        let mut sorted = seqs.clone();
+        sorted.dedup();
+        assert!(seqs.is_sorted() && sorted == seqs, "{seqs:?}");
+        assert_eq!(seqs.len(), 6 * MESSAGES + usize::from(seqs[0] == 1), "{seqs:?}");
+    }
+}
+
+/// All log frames that have come and come within a short time.
+async fn log_until_quiet(device: &mut Device, conversation: &str) -> Vec<i64> {
+    let mut seqs = Vec::new();
+    while let Some(frame) = device
+        .find(Duration::from_millis(700), |frame| {
+            frame["data"]["conversation_id"] == *conversation && frame["action"] == "new_message"
+                || frame["action"] == "created"
+        })
+        .await
+    {
+        seqs.push(seq_of(&frame));
+    }
+    seqs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_temp_id_from_twenty_tasks_on_three_nodes_is_one_message() {
+    let cluster = busy_cluster(3).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut watcher = bob.connect(&cluster, 2).await;
+    let body = json!({"temp_id": "same", "message_type": "text", "content": "once"});
+    let answers = join_all((0..20).map(|index| {
+        let (cluster, alice, body) = (&cluster, &alice, body.clone());
+        let path = format!("/messages/{}", bob.id);
+        async move { alice.post(cluster, index % 3, &path, body).await }
+    }))
+    .await;
+    let created = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(created, 1, "{answers:?}");
+    let keys: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            assert!(matches!(answer.status, 200 | 201), "{}", answer.body);
+            let body = &answer.body;
+            (body["message_id"].clone(), body["seq"].clone(), body["created_at"].clone())
+        })
+        .collect();
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    assert_eq!(watcher.next_message().await["content"], "once");
+    assert!(watcher.has_none("chat/new_message", Duration::from_millis(500)).await);
+    // With something else in it, it is not the same message.
+    let other = json!({"temp_id": "same", "message_type": "text", "content": "twice"});
+    alice.post(&cluster, 1, &format!("/messages/{}", bob.id), other).await.refused(409, "temp_id_reused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_who_write_first_at_once_on_two_nodes_share_one_conversation() {
+    let cluster = busy_cluster(2).await;
+    for round in 0..10 {
+        let (one, other) =
+            (cluster.user(&format!("one{round}")).await, cluster.user(&format!("other{round}")).await);
+        let (mut left, mut right) = (one.connect(&cluster, 0).await, other.connect(&cluster, 1).await);
+        let (from_left, from_right) = tokio::join!(left.say(other.id, "a"), right.say(one.id, "b"));
+        assert_eq!(from_left["conversation_id"], from_right["conversation_id"]);
+        let mut seqs = [from_left["seq"].as_i64().unwrap(), from_right["seq"].as_i64().unwrap()];
+        seqs.sort_unstable();
+        assert_eq!(seqs, [1, 2]);
+        assert_eq!(left.next_message().await["content"], "b");
+        assert_eq!(right.next_message().await["content"], "a");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_nobody_was_told_of_is_filled_in_without_a_resync() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let mut sender = alice.connect(&cluster, 0).await;
+    sender.say(bob.id, "first").await;
+    let path = format!("/messages/{}", bob.id);
+    let silent = json!({"temp_id": "s", "message_type": "text", "content": "second"});
+    alice.post(&cluster, 2, &path, silent).await.expect(201);
+    sender.say(bob.id, "third").await;
+    let mut contents = Vec::new();
+    for _ in 0..3 {
+        contents.push(receiver.next_message().await["content"].clone());
+    }
+    assert_eq!(contents, ["first", "second", "third"]);
+    assert!(receiver.has_none("resync", Duration::from_millis(300)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_entry_that_comes_after_a_newer_one_is_not_shown_but_announced() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let path = format!("/messages/{}", bob.id);
+    let silent = json!({"temp_id": "s", "message_type": "text", "content": "first"});
+    let first = alice.post(&cluster, 2, &path, silent).await.expect(201);
+    alice.connect(&cluster, 0).await.say(bob.id, "second").await;
+    assert_eq!(receiver.next_message().await["content"], "second");
+    // The silent node dies in the eyes of the others: its entries are delivered for it.
+    let boot = cluster.app(2).router.boot();
+    herald_node::service::bury::bury(cluster.app(0), boot, Duration::ZERO);
+    let resync = receiver.expect("resync").await;
+    assert_eq!(resync["data"]["conversation_ids"], json!([first["conversation_id"]]));
+    assert!(receiver.has_none("chat/new_message", Duration::from_millis(300)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_node_committed_and_did_not_send_is_delivered_for_it() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    alice.connect(&cluster, 0).await.say(bob.id, "first").await;
+    assert_eq!(receiver.next_message().await["content"], "first");
+    for content in ["second", "third"] {
+        let body = json!({"temp_id": content, "message_type": "text", "content": content});
+        alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
+    }
+    let boot = cluster.app(2).router.boot();
+    for node in 0..2 {
+        herald_node::service::bury::bury(cluster.app(node), boot, Duration::ZERO);
+    }
+    assert_eq!(receiver.next_message().await["content"], "second");
+    assert_eq!(receiver.next_message().await["content"], "third");
+    assert!(receiver.has_none("resync", Duration::from_millis(300)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_loss_is_noticed_what_was_missed_is_shown() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let body = json!({"temp_id": "s", "message_type": "text", "content": "lost"});
+    let well_at = herald_router::Moment::now();
+    alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
+    let boot = cluster.app(2).router.boot();
+    herald_node::service::repair::after_loss(cluster.app(1), Some(boot), well_at);
+    assert_eq!(receiver.next_message().await["content"], "lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_counts_follow_messages_and_reading_on_every_device() {
+    let cluster = busy_cluster(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let (mut phone, mut desk) = (bob.connect(&cluster, 0).await, bob.connect(&cluster, 1).await);
+    let mut sender = alice.connect(&cluster, 0).await;
+    let sent = sender.say(bob.id, "one").await;
+    for _ in 0..4 {
+        sender.say(bob.id, "more").await;
+    }
+    for device in [&mut phone, &mut desk] {
+        device
+            .find(Duration::from_secs(5), |frame| {
+                frame["type"] == "unread_count_update" && frame["data"]["unread_count"] == 5
+            })
+            .await
+            .expect("the count of five");
+    }
+    let read = json!({"type": "read", "data": {"conversation_id": sent["conversation_id"]}});
+    let answer = phone.ask(read).await;
+    assert_eq!((&answer["data"]["unread_count"], &answer["data"]["total_unread"]), (&json!(0), &json!(0)));
+    desk.find(Duration::from_secs(5), |frame| {
+        frame["type"] == "unread_count_update" && frame["data"]["unread_count"] == 0
+    })
+    .await
+    .expect("the count of none");
+    // Nothing that was under way tells an older count afterwards.
+    let stale = desk
+        .find(Duration::from_millis(1500), |frame| {
+            frame["type"] == "unread_count_update" && frame["data"]["unread_count"] != 0
+        })
+        .await;
+    assert_eq!(stale, None);
+    let seen = sender.expect("read").await;
+    assert_eq!(seen["data"]["seq"], 5);
+    eventually("REST agrees", || async {
+        bob.get(&cluster, 1, "/messages/unread-count").await.expect(200)["total"] == 0
+    })
+    .await;
+}
