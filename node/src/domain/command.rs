@@ -116,7 +116,7 @@ pub enum Outcome {
     /// Recall, edit, reaction: changed nothing; `seq` of the entry that made the present state, or of the message.
     Unchanged { seq: Seq, at: Timestamp, by: UserId, message: Box<Message> },
     /// Of `Read`: positions now. `has_moved` false: nothing changed.
-    Read { read_seq: Seq, unread_count: i64, has_moved: bool },
+    Read { read_seq: Seq, unread_count: i64, last_ordinal: i64, read_ordinal: i64, has_moved: bool },
     /// Of `Settings`, as they are now.
     Settings { is_pinned: bool, muted_until: Option<Timestamp>, read_receipts: Option<bool> },
     /// Of `PairCommand`: the state and its version, for the directory's copies.
@@ -151,6 +151,8 @@ pub struct PairPositions {
 #[derive(Clone, Debug)]
 pub struct ConversationCommit {
     pub conversation: ConversationRef,
+    /// When the entry before the first of `entries` was made; none before the log's first.
+    pub previous_created_at: Option<Timestamp>,
     /// New entries in seq order.
     pub entries: Vec<CommittedEntry>,
     /// Of groups: after the last of `entries`.

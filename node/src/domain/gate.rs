@@ -20,6 +20,8 @@ pub enum Passage<T> {
     Duplicate(T),
     /// Too early; a hole is to be filled. True when it is the first to wait.
     Waits { is_first: bool },
+    /// The first to come of a log whose entries just before it may be on their way: they are to be read, and the gate begun before them.
+    Begins,
     /// Older than all that this node has shown: its sessions may have missed it, and cannot be shown it in order any more.
     Below(T),
     /// Of a log that a newer epoch has replaced.
@@ -71,15 +73,37 @@ impl<T> Gate<T> {
         self.last = Seq::ZERO;
     }
 
-    pub fn offer(&mut self, epoch: i64, seq: Seq, entry: T, now: Instant) -> Passage<T> {
+    /// Begins the range of a gate that has shown nothing after `last`; entries up to it count as older than all that was shown.
+    /// Answers what may pass now.
+    pub fn begin_after(&mut self, last: Seq) -> Vec<T> {
+        let mut out = Vec::new();
+        if self.is_empty() {
+            self.first = last.next();
+            self.last = last;
+            self.drain_into(&mut out);
+        }
+        out
+    }
+
+    /// `epoch` 0: not known, taken as the gate's. `has_recent_predecessor`: the entry before this one was made moments ago.
+    pub fn offer(&mut self, epoch: i64, seq: Seq, has_recent_predecessor: bool, entry: T, now: Instant) -> Passage<T> {
+        let epoch = if epoch == 0 { self.epoch } else { epoch };
         if epoch < self.epoch {
             return Passage::Outdated(entry);
         }
         self.used_at = now;
         if epoch > self.epoch {
+            if self.epoch != 0 {
+                self.waiting.clear();
+                self.restart();
+            }
             self.epoch = epoch;
-            self.waiting.clear();
-            self.restart();
+        }
+        if self.is_empty() && (has_recent_predecessor || !self.waiting.is_empty()) {
+            return match self.wait(seq, entry) {
+                Passage::Waits { .. } => Passage::Begins,
+                other => other,
+            };
         }
         if self.is_empty() {
             self.first = seq;
@@ -140,7 +164,7 @@ mod tests {
     use super::*;
 
     fn offer(gate: &mut Gate<i64>, seq: i64) -> Passage<i64> {
-        gate.offer(1, Seq(seq), seq, Instant::now())
+        gate.offer(1, Seq(seq), false, seq, Instant::now())
     }
 
     #[test]
@@ -168,8 +192,19 @@ mod tests {
     fn a_newer_epoch_empties_it_and_an_older_one_is_dropped() {
         let mut gate = Gate::new(1, Instant::now());
         assert_eq!(offer(&mut gate, 5), Passage::Out(vec![5]));
-        assert_eq!(gate.offer(2, Seq(3), 3, Instant::now()), Passage::Out(vec![3]));
+        assert_eq!(gate.offer(2, Seq(3), false, 3, Instant::now()), Passage::Out(vec![3]));
         assert_eq!(offer(&mut gate, 6), Passage::Outdated(6));
+    }
+
+    #[test]
+    fn begins_before_what_may_be_on_its_way() {
+        let mut gate = Gate::new(0, Instant::now());
+        assert_eq!(gate.offer(1, Seq(7), true, 7, Instant::now()), Passage::Begins);
+        assert_eq!(gate.offer(1, Seq(6), true, 6, Instant::now()), Passage::Begins);
+        assert_eq!(gate.hole(), Some((Seq::ZERO, Seq(6))));
+        assert_eq!(gate.begin_after(Seq(4)), Vec::<i64>::new());
+        assert_eq!(gate.offer(0, Seq(5), false, 5, Instant::now()), Passage::Out(vec![5, 6, 7]));
+        assert_eq!(offer(&mut gate, 4), Passage::Below(4));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct EntryItem {
     pub seq: Seq,
     pub sender: UserId,
     pub created_at: Timestamp,
+    /// When the entry before it was made; none for the log's first, and where it is not known.
+    pub previous_created_at: Option<Timestamp>,
     pub frame: Frame,
     /// For the sender's own devices, where it differs (`temp_id`).
     pub own_frame: Option<Frame>,
@@ -106,6 +108,7 @@ mod field_tag {
     pub const SESSION: u8 = 17;
     pub const CODE: u8 = 18;
     pub const IS_TOLD: u8 = 19;
+    pub const PREVIOUS_CREATED_AT: u8 = 20;
 }
 
 /// Collects the items of one payload.
@@ -144,6 +147,9 @@ impl Encoder {
         self.number(field_tag::SEQ, entry.seq.0);
         self.field(field_tag::SENDER, entry.sender.0.as_bytes());
         self.number(field_tag::CREATED_AT, entry.created_at.0);
+        if let Some(previous) = entry.previous_created_at {
+            self.number(field_tag::PREVIOUS_CREATED_AT, previous.0);
+        }
         self.field(field_tag::FRAME, &entry.frame.0);
         if let (true, Some(frame)) = (with_own_frame, &entry.own_frame) {
             self.field(field_tag::OWN_FRAME, &frame.0);
@@ -296,6 +302,7 @@ struct Fields {
     session: Option<SessionId>,
     code: i64,
     is_told: bool,
+    previous_created_at: Option<i64>,
 }
 
 /// All items of a payload, in order. Frames share the payload's buffer.
@@ -346,6 +353,7 @@ fn decode_fields(mut body: Bytes) -> Option<Fields> {
             field_tag::SESSION => fields.session = Some(SessionId(uuid_of(&bytes)?)),
             field_tag::CODE => fields.code = number_of(&bytes)?,
             field_tag::IS_TOLD => fields.is_told = true,
+            field_tag::PREVIOUS_CREATED_AT => fields.previous_created_at = Some(number_of(&bytes)?),
             _ => {}
         }
     }
@@ -367,6 +375,7 @@ fn item_of(tag: u8, fields: Fields) -> Option<Item> {
                 seq: Seq(fields.seq),
                 sender: fields.sender?,
                 created_at: Timestamp(fields.created_at),
+                previous_created_at: fields.previous_created_at.map(Timestamp),
                 frame: fields.frame?,
                 own_frame: fields.own_frame,
                 members_version: fields.members_version,
@@ -424,6 +433,7 @@ mod tests {
             seq: Seq(77),
             sender: user(1),
             created_at: Timestamp(1_770_460_200_123_456),
+            previous_created_at: Some(Timestamp(1_770_460_200_000_000)),
             frame: Frame::text(br#"{"type":"chat"}"#),
             own_frame: Some(Frame::text(br#"{"type":"chat","data":{"temp_id":"x"}}"#)),
             members_version: 0,

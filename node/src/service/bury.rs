@@ -99,7 +99,7 @@ async fn round(
             .map(|stored| Prepared {
                 item: item_of_stored(
                     &found.conversation,
-                    shard.epoch(),
+                    found.epoch,
                     found.members_version,
                     found.member_count,
                     stored,

@@ -14,7 +14,7 @@ use super::show_entry::show_entry;
 use super::signal::signal_members;
 use crate::app::App;
 use crate::domain::command::{CommittedEntry, ConversationCommit};
-use crate::domain::{Body, BootId, ConversationRef, Seq, UserId};
+use crate::domain::{Body, BootId, ConversationRef, Seq, Timestamp, UserId};
 use crate::gates::Arrival;
 use crate::protocol::delivery::{Encoder, EntryItem};
 use crate::protocol::server::{self, Shown};
@@ -48,8 +48,10 @@ async fn deliver(app: &Arc<App>, commits: Vec<Commit>) {
     for commit in &commits {
         METRICS.batch_requests.record(f64::from(u32::try_from(commit.answers.len()).unwrap_or(u32::MAX)));
         for conversation in &commit.conversations {
+            let mut previous = conversation.previous_created_at;
             for committed in &conversation.entries {
-                outgoing.push(prepare(commit, conversation, committed));
+                outgoing.push(prepare(commit, conversation, committed, previous));
+                previous = Some(committed.entry.created_at);
             }
         }
     }
@@ -86,7 +88,12 @@ pub struct Prepared {
     pub origin: Option<(crate::domain::SessionId, Option<crate::protocol::frame::Frame>)>,
 }
 
-fn prepare(commit: &Commit, conversation: &ConversationCommit, committed: &CommittedEntry) -> Prepared {
+fn prepare(
+    commit: &Commit,
+    conversation: &ConversationCommit,
+    committed: &CommittedEntry,
+    previous_created_at: Option<Timestamp>,
+) -> Prepared {
     let entry = &committed.entry;
     let reference = &conversation.conversation;
     let is_message = matches!(entry.body, Body::Message(_));
@@ -107,6 +114,7 @@ fn prepare(commit: &Commit, conversation: &ConversationCommit, committed: &Commi
         seq: entry.seq(),
         sender: entry.sender_id,
         created_at: entry.created_at,
+        previous_created_at,
         frame: server::entry_frame(reference, entry, shown),
         own_frame,
         members_version: committed.members_version,

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::item_of_stored::item_of_stored;
 use super::metrics::METRICS;
-use super::show_entry::{give_up, members_are_here, show_entry, tell_unread};
+use super::show_entry::{begin, give_up, members_are_here, show_entry, tell_unread};
 use crate::app::App;
 use crate::domain::{ConversationId, ConversationRef, Seq};
 use crate::gates::Arrival;
@@ -31,8 +31,17 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
     app.tasks.spawn("fill", async move {
         let app = task_app;
         let started = Instant::now();
-        tokio::time::sleep(HOLE_PATIENCE).await;
+        let mut has_waited = false;
         while let Some((last, first_waiting)) = next_hole(&app, &conversation) {
+            if last == Seq::ZERO {
+                begin_gate(&app, &conversation, first_waiting).await;
+                continue;
+            }
+            if !has_waited {
+                has_waited = true;
+                tokio::time::sleep(HOLE_PATIENCE).await;
+                continue;
+            }
             let is_too_wide = first_waiting.0 - last.0 > HOLE_ENTRIES_MAX;
             if is_too_wide || started.elapsed() > FILL_TIME_MAX || app.tasks.is_stopping() {
                 with_post(&app, &conversation, |app, post, set| give_up(app, post, &conversation, set));
@@ -51,6 +60,17 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
             }
         }
     });
+}
+
+/// Nothing was shown of this log yet, and entries just before the first that waits may be on their way: the gate begins before those.
+async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waiting: Seq) {
+    let after = match app.shards.of(conversation.id()) {
+        Ok(shard) => read_delivery::read_recent_start(shard, conversation.id(), first_waiting).await,
+        Err(error) => Err(error),
+    };
+    // A shard that cannot be read now: the gate begins with what is here, and what is below it is announced when it comes.
+    let after = after.unwrap_or(first_waiting.previous());
+    with_post(app, conversation, |app, post, set| begin(app, post, after, set));
 }
 
 /// The hole to fill next; none: the filling is over, and a later hole starts another.
@@ -74,9 +94,8 @@ async fn read_entries(
 
 /// Shows entries that were read from the shard, through the gate.
 pub fn show_found(app: &Arc<App>, found: &FoundEntries) {
-    let epoch = app.shards.of(found.conversation.id()).map_or(0, |shard| shard.epoch());
     for stored in &found.entries {
-        let item = item_of_stored(&found.conversation, epoch, found.members_version, found.member_count, stored);
+        let item = item_of_stored(&found.conversation, found.epoch, found.members_version, found.member_count, stored);
         show_entry(app, Arrival { item, origin: None });
     }
 }

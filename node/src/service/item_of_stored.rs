@@ -29,6 +29,7 @@ pub fn item_of_stored(
         seq: entry.seq(),
         sender: entry.sender_id,
         created_at: entry.created_at,
+        previous_created_at: None,
         frame: server::entry_frame(conversation, entry, shown),
         own_frame,
         members_version,

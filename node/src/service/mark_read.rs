@@ -45,11 +45,13 @@ pub async fn mark_read(
         origin: None,
         reply: Box::new(|_| {}),
     };
-    let outcome = match app.shards.run(request).await? {
-        Outcome::Read { read_seq, unread_count, has_moved } => ReadOutcome { read_seq, unread_count, has_moved },
+    let (outcome, ordinals) = match app.shards.run(request).await? {
+        Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved } => {
+            (ReadOutcome { read_seq, unread_count, has_moved }, (last_ordinal, read_ordinal))
+        }
         other => return Err(Error::internal(format!("reading came out as {other:?}"))),
     };
-    tell_reader(app, user, conversation.id(), outcome, origin.as_ref()).await;
+    tell_reader(app, user, conversation.id(), outcome, ordinals, origin.as_ref()).await;
     if outcome.has_moved {
         let app = Arc::clone(app);
         app.tasks.clone().spawn("tell-read", async move {
@@ -67,6 +69,7 @@ async fn tell_reader(
     user: UserId,
     conversation: ConversationId,
     outcome: ReadOutcome,
+    (last_ordinal, read_ordinal): (i64, i64),
     origin: Option<&Origin>,
 ) {
     let unread_count = outcome.unread_count;
@@ -78,7 +81,8 @@ async fn tell_reader(
     }
     if outcome.has_moved {
         let frame = unread_count_update(None, &data);
-        signal::signal_users(app, &[user], &frame, session.map(|session| session.id)).await;
+        let answer = Some((&frame, session.map(|session| session.id)));
+        signal::signal_unread(app, user, conversation, last_ordinal, read_ordinal, answer).await;
     }
 }
 

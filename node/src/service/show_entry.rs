@@ -4,7 +4,7 @@
 //! see an entry is decided here, by the pair or by the member set, never by the node that sent it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -22,6 +22,8 @@ use crate::unread::Due;
 
 /// Groups above this size get no unread counts, typing and read frames.
 pub const SMALL_GROUP_MAX: i32 = 100;
+/// An entry made this shortly before another may still be on its way from another node.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// Entries that may wait for one member set; beyond, the oldest are dropped, and the gate finds the hole.
 const WAITING_FOR_MEMBERS_MAX: usize = 1_024;
 
@@ -87,7 +89,9 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
         // Whoever was shown the entries up to `last` has left; who is here now has synced since.
         post.gate.restart();
     }
-    match post.gate.offer(epoch, seq, arrival, now) {
+    let has_recent_predecessor =
+        arrival.item.previous_created_at.is_some_and(|previous| arrival.item.created_at.since(previous) < ON_ITS_WAY);
+    match post.gate.offer(epoch, seq, has_recent_predecessor, arrival, now) {
         Passage::Out(arrivals) => arrivals.iter().for_each(|arrival| emit(app, arrival, set)),
         Passage::Duplicate(arrival) => answer_origin(app, &arrival),
         Passage::Outdated(arrival) => answer_origin(app, &arrival),
@@ -96,7 +100,7 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
             answer_origin(app, &arrival);
             resync_seeing(app, &conversation, seq, set);
         }
-        Passage::Waits { .. } => {
+        Passage::Waits { .. } | Passage::Begins => {
             if !post.is_filling {
                 post.is_filling = true;
                 fill::fill_hole(app, conversation);
@@ -110,6 +114,12 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
             out.iter().for_each(|arrival| emit(app, arrival, set));
         }
     }
+}
+
+/// Begins a gate that has shown nothing after `last`, and shows what may pass then.
+pub fn begin(app: &Arc<App>, post: &mut Post, last: Seq, set: Option<&SharedSet>) {
+    let out = post.gate.begin_after(last);
+    out.iter().for_each(|arrival| emit(app, arrival, set));
 }
 
 /// What passes once a hole was given up: everyone is told to sync. Called with the gate's lock held.

@@ -192,6 +192,9 @@ impl SessionHandle {
             return;
         }
         if state.holds == 0 {
+            if state.received.has(conversation, seq) {
+                return;
+            }
             self.push(&mut state, frame.0.clone(), true);
             state.received.give(conversation, seq);
             return;
@@ -229,6 +232,9 @@ impl SessionHandle {
             self.push(&mut state, server::resync(ResyncReason::BusLost, None).0, true);
         }
         for Held { frame, conversation, seq } in held {
+            if state.received.has(conversation, seq) {
+                continue;
+            }
             self.push(&mut state, frame.0, true);
             state.received.give(conversation, seq);
         }

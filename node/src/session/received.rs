@@ -63,6 +63,11 @@ impl Received {
         }
     }
 
+    /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later.
+    pub fn has(&self, conversation: ConversationId, seq: Seq) -> bool {
+        self.runs.get(&conversation).is_some_and(|run| seq <= run.given)
+    }
+
     /// All up to `seq` counts as given, whether it was or was left out on purpose.
     pub fn give_up_to(&mut self, conversation: ConversationId, seq: Seq) {
         if let Some(run) = self.run(conversation)

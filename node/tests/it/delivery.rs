@@ -11,11 +11,7 @@ use crate::support::cluster::{Cluster, Setup};
 use crate::support::eventually;
 
 async fn busy_cluster(nodes: usize) -> Cluster {
-    Setup::nodes(nodes)
-        .set("max_messages_per_second", 1_000_000)
-        .set("enable_first_message_limit", false)
-        .start()
-        .await
+    Setup::nodes(nodes).set("max_messages_per_second", 1_000_000).set("enable_first_message_limit", false).start().await
 }
 
 /// A third node that shares the databases and no Redis: what it commits, nobody is told of.
@@ -149,8 +145,7 @@ async fn one_temp_id_from_twenty_tasks_on_three_nodes_is_one_message() {
 async fn two_users_who_write_first_at_once_on_two_nodes_share_one_conversation() {
     let cluster = busy_cluster(2).await;
     for round in 0..10 {
-        let (one, other) =
-            (cluster.user(&format!("one{round}")).await, cluster.user(&format!("other{round}")).await);
+        let (one, other) = (cluster.user(&format!("one{round}")).await, cluster.user(&format!("other{round}")).await);
         let (mut left, mut right) = (one.connect(&cluster, 0).await, other.connect(&cluster, 1).await);
         let (from_left, from_right) = tokio::join!(left.say(other.id, "a"), right.say(one.id, "b"));
         assert_eq!(from_left["conversation_id"], from_right["conversation_id"]);

@@ -147,7 +147,7 @@ async fn messages_get_seqs_in_order_and_are_delivered_once() {
     assert_eq!(lanes.send(&alice, chat, "t3", "other").await.unwrap_err(), Refusal::TempIdReused);
     assert_eq!(lanes.delivered_seqs(chat), [1, 2, 3, 4, 5]);
     let read = lanes.run(&bob, chat, Command::Read { position: Position::At(Seq(2)) }).await;
-    assert!(matches!(read, Ok(Outcome::Read { read_seq: Seq(2), unread_count: 3, has_moved: true })), "{read:?}");
+    assert!(matches!(read, Ok(Outcome::Read { read_seq: Seq(2), unread_count: 3, has_moved: true, .. })), "{read:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

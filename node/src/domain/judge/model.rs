@@ -29,6 +29,8 @@ pub struct Conversation {
     pub last_seq: Seq,
     pub last_ordinal: i64,
     pub last_created_at: Timestamp,
+    /// As the row had it: of the entry before this batch's first.
+    pub previous_created_at: Option<Timestamp>,
     pub detail: Detail,
     /// The row is to be written.
     pub is_changed: bool,
@@ -216,6 +218,7 @@ impl Conversation {
         };
         ConversationCommit {
             conversation: self.reference,
+            previous_created_at: self.previous_created_at,
             entries: Vec::new(),
             members_version,
             member_count,

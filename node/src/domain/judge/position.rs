@@ -46,7 +46,8 @@ pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Ask
             (member.read_seq, member.read_ordinal.max(member.first_ordinal), has_moved)
         }
     };
-    Ok(Outcome::Read { read_seq, unread_count: (last_ordinal - read_ordinal).max(0), has_moved })
+    let unread_count = (last_ordinal - read_ordinal).max(0);
+    Ok(Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved })
 }
 
 /// `None` leaves a setting as it is.

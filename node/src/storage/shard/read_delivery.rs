@@ -28,6 +28,8 @@ pub struct StoredEntry {
 #[derive(Clone, Debug)]
 pub struct FoundEntries {
     pub conversation: ConversationRef,
+    /// Of the shard; 0: not known yet.
+    pub epoch: i64,
     pub members_version: i64,
     pub member_count: i32,
     /// In seq order; holes are possible, where older transactions made the rest.
@@ -39,6 +41,10 @@ const READ_MEMBERS: &str = "select user_id, first_seq, left_seq from member wher
 const READ_HOLE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
     from entry where id > $1 and id < $2 order by id limit $3";
+const READ_RECENT_START: &str = "
+    select min(id) from (
+        select id, created_at from entry where id > $1 and id < $2 order by id desc limit 64) e
+    where created_at > clock_timestamp() - interval '10 seconds'";
 const READ_TARGETS: &str = "select id, body from entry where id = any($1) and kind = 1";
 const READ_SINCE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
@@ -58,6 +64,7 @@ pub const STATEMENTS: &[&str] = &[
     READ_MEMBERS_VERSION,
     READ_MEMBERS,
     READ_HOLE,
+    READ_RECENT_START,
     READ_TARGETS,
     READ_SINCE,
     READ_CONVERSATIONS,
@@ -104,7 +111,18 @@ pub async fn read_hole(
             (members_version, member_count) = (row.try_get(4)?, row.try_get(5)?);
         }
     }
-    Ok(FoundEntries { conversation, members_version, member_count, entries })
+    let epoch = shard.epoch();
+    Ok(FoundEntries { conversation, epoch, members_version, member_count, entries })
+}
+
+/// The seq after which a gate is to begin, so that what was made in the last seconds before `before` is shown: at most 64 entries.
+pub async fn read_recent_start(shard: &Shard, conversation: ConversationId, before: Seq) -> Result<Seq, StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_RECENT_START).await?;
+    let (from, to) = (conversation.message(Seq::ZERO), conversation.message(before));
+    let row = client.query_one(&statement, &[&from, &to]).await?;
+    let first: Option<MessageId> = row.try_get(0)?;
+    Ok(first.map_or(before, |id| id.seq()).previous())
 }
 
 /// Adds to each edit the message that it speaks of, in one query for all.
@@ -174,7 +192,8 @@ pub async fn read_since(shard: &Shard, since: Since, limit: i64) -> Result<(Vec<
     }
     let with_conversation = |(id, entries): (ConversationId, Vec<StoredEntry>)| {
         let (conversation, members_version, member_count) = conversations.get(&id).copied()?;
-        Some(FoundEntries { conversation, members_version, member_count, entries })
+        let epoch = shard.epoch();
+        Some(FoundEntries { conversation, epoch, members_version, member_count, entries })
     };
     Ok((found.into_iter().filter_map(with_conversation).collect(), is_cut))
 }

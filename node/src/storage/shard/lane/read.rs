@@ -350,11 +350,13 @@ fn conversation_of(row: &Row, reference: ConversationRef) -> Result<Conversation
             is_dissolved_now: false,
         })),
     };
+    let (last_seq, last_created_at): (Seq, Timestamp) = (row.try_get(2)?, row.try_get(4)?);
     Ok(Conversation {
         reference,
-        last_seq: row.try_get(2)?,
+        last_seq,
         last_ordinal: row.try_get(3)?,
-        last_created_at: row.try_get(4)?,
+        last_created_at,
+        previous_created_at: (last_seq > Seq::ZERO).then_some(last_created_at),
         detail,
         is_changed: false,
         has_entries: false,
