@@ -33,6 +33,8 @@ pub enum Passage<T> {
 #[derive(Debug)]
 pub struct Gate<T> {
     epoch: i64,
+    /// The range has a beginning; else it has shown nothing.
+    has_begun: bool,
     first: Seq,
     last: Seq,
     used_at: Instant,
@@ -42,12 +44,12 @@ pub struct Gate<T> {
 impl<T> Gate<T> {
     /// A gate that has shown nothing: whatever comes first passes.
     pub fn new(epoch: i64, now: Instant) -> Self {
-        Self { epoch, first: Seq::ZERO, last: Seq::ZERO, used_at: now, waiting: BTreeMap::new() }
+        Self { epoch, has_begun: false, first: Seq::ZERO, last: Seq::ZERO, used_at: now, waiting: BTreeMap::new() }
     }
 
     /// True before the first entry.
     pub const fn is_empty(&self) -> bool {
-        self.last.0 == 0
+        !self.has_begun
     }
 
     pub const fn last(&self) -> Seq {
@@ -69,8 +71,7 @@ impl<T> Gate<T> {
 
     /// Forgets what was shown, because nobody who saw it is here any more. What waits goes on to wait no longer.
     pub fn restart(&mut self) {
-        self.first = Seq::ZERO;
-        self.last = Seq::ZERO;
+        self.has_begun = false;
     }
 
     /// Begins the range of a gate that has shown nothing after `last`; entries up to it count as older than all that was shown.
@@ -78,6 +79,7 @@ impl<T> Gate<T> {
     pub fn begin_after(&mut self, last: Seq) -> Vec<T> {
         let mut out = Vec::new();
         if self.is_empty() {
+            self.has_begun = true;
             self.first = last.next();
             self.last = last;
             self.drain_into(&mut out);
@@ -106,6 +108,7 @@ impl<T> Gate<T> {
             };
         }
         if self.is_empty() {
+            self.has_begun = true;
             self.first = seq;
         } else if seq < self.first {
             self.first = seq;
@@ -136,6 +139,10 @@ impl<T> Gate<T> {
     /// Gives the hole before the first waiting entry up: its entries count as shown. Answers what may pass now.
     pub fn give_up_hole(&mut self) -> Vec<T> {
         if let Some((&first, _)) = self.waiting.first_key_value() {
+            if !self.has_begun {
+                self.has_begun = true;
+                self.first = first;
+            }
             self.last = first.previous();
         }
         let mut out = Vec::new();
@@ -201,10 +208,19 @@ mod tests {
         let mut gate = Gate::new(0, Instant::now());
         assert_eq!(gate.offer(1, Seq(7), true, 7, Instant::now()), Passage::Begins);
         assert_eq!(gate.offer(1, Seq(6), true, 6, Instant::now()), Passage::Begins);
-        assert_eq!(gate.hole(), Some((Seq::ZERO, Seq(6))));
+        assert!(gate.is_empty());
         assert_eq!(gate.begin_after(Seq(4)), Vec::<i64>::new());
         assert_eq!(gate.offer(0, Seq(5), false, 5, Instant::now()), Passage::Out(vec![5, 6, 7]));
         assert_eq!(offer(&mut gate, 4), Passage::Below(4));
+    }
+
+    #[test]
+    fn can_begin_with_the_first_of_all() {
+        let mut gate = Gate::new(1, Instant::now());
+        assert_eq!(gate.offer(1, Seq(2), true, 2, Instant::now()), Passage::Begins);
+        assert_eq!(gate.begin_after(Seq(0)), Vec::<i64>::new());
+        assert_eq!(gate.hole(), Some((Seq(0), Seq(2))));
+        assert_eq!(offer(&mut gate, 1), Passage::Out(vec![1, 2]));
     }
 
     #[test]

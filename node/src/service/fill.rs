@@ -16,7 +16,7 @@ use crate::storage::StorageError;
 use crate::storage::shard::read_delivery::{self, FoundEntries};
 
 /// A hole is often only another node's entry on its way: it gets this long to come.
-const HOLE_PATIENCE: Duration = Duration::from_millis(80);
+const HOLE_PATIENCE: Duration = Duration::from_millis(250);
 /// After this a hole is given up and the sessions are told to sync.
 const FILL_TIME_MAX: Duration = Duration::from_secs(4);
 /// A wider hole is not filled: `resync` is cheaper.
@@ -33,10 +33,10 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
         let started = Instant::now();
         let mut has_waited = false;
         while let Some((last, first_waiting)) = next_hole(&app, &conversation) {
-            if last == Seq::ZERO {
+            let Some(last) = last else {
                 begin_gate(&app, &conversation, first_waiting).await;
                 continue;
-            }
+            };
             if !has_waited {
                 has_waited = true;
                 tokio::time::sleep(HOLE_PATIENCE).await;
@@ -73,13 +73,14 @@ async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waitin
     with_post(app, conversation, |app, post, set| begin(app, post, after, set));
 }
 
-/// The hole to fill next; none: the filling is over, and a later hole starts another.
-fn next_hole(app: &App, conversation: &ConversationRef) -> Option<(Seq, Seq)> {
+/// The hole to fill next, after the last that was shown (none: nothing was) and before the first that waits. None: the filling is over, and a later hole starts another.
+fn next_hole(app: &App, conversation: &ConversationRef) -> Option<(Option<Seq>, Seq)> {
     let mut map = app.gates.lock(conversation.id());
     let post = map.get_mut(&conversation.id())?;
     let hole = post.gate.hole();
     post.is_filling = hole.is_some();
-    hole
+    let is_empty = post.gate.is_empty();
+    hole.map(|(last, first_waiting)| ((!is_empty).then_some(last), first_waiting))
 }
 
 async fn read_entries(

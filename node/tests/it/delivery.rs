@@ -253,6 +253,7 @@ async fn unread_counts_follow_messages_and_reading_on_every_device() {
     })
     .await
     .expect("the count of none");
+    desk.take_waiting();
     // Nothing that was under way tells an older count afterwards.
     let stale = desk
         .find(Duration::from_millis(1500), |frame| {
