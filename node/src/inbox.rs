@@ -47,8 +47,12 @@ pub fn start(app: &Arc<App>, mut events: mpsc::Receiver<Event>) {
             }
             let now = Instant::now();
             let (due, groups) = app.unread.tick(now);
-            due.into_iter().for_each(|due| tell_unread(&app, due));
-            groups.into_iter().for_each(|group| fill::count_group(&app, group));
+            for due in due {
+                tell_unread(&app, due);
+            }
+            for group in groups {
+                fill::count_group(&app, group);
+            }
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(20) {
                 app.gates.sweep(now);

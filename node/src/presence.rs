@@ -78,7 +78,7 @@ mod tests {
         let (user, now) = (UserId::random(), Instant::now());
         presence.note(user, Cause::Left, now);
         presence.note(user, Cause::Came, now + Duration::from_secs(5));
-        assert!(presence.take_due(now + Duration::from_secs(60), 10).is_empty());
+        assert!(presence.take_due(now + Duration::from_mins(1), 10).is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::ids::Seq;
 /// Entries that may wait at one gate; beyond, the earliest hole is said to be lost.
 pub const WAITING_MAX: usize = 1_024;
 /// A gate is forgotten this long after its last use.
-pub const GATE_LIFE: Duration = Duration::from_secs(120);
+pub const GATE_LIFE: Duration = Duration::from_mins(2);
 
 /// What a gate says of an entry.
 #[derive(Debug, PartialEq, Eq)]

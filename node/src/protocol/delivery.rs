@@ -490,7 +490,8 @@ mod tests {
     #[test]
     fn the_format_is_the_golden_file() {
         let (_, bytes) = payload();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         assert_eq!(hex, include_str!("../../tests/golden/delivery.hex").trim());
     }
 

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::domain::{Timestamp, UserId};
 use crate::presence::{Cause, RECONNECT_TIME};
 use crate::protocol::server::{self, StatusData};
+use crate::storage::error::cause;
 
 const TICK: Duration = Duration::from_millis(200);
 /// Users looked up together.
@@ -117,7 +118,7 @@ async fn tell_friends(app: &App, user: UserId, seen: Seen) {
             let data = StatusData { user_id: user, status: seen.status, last_seen_at: seen.last_seen_at };
             signal_users(app, &friends, &server::status(&data), None).await;
         }
-        Err(error) => debug!(error = &error as &dyn std::error::Error, "friends could not be read"),
+        Err(error) => debug!(error = cause(&error), "friends could not be read"),
     }
 }
 

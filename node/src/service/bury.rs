@@ -11,6 +11,7 @@ use super::item_of_stored::item_of_stored;
 use crate::app::App;
 use crate::domain::{BootId, Timestamp};
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::storage::shard::Shard;
 use crate::storage::shard::read_delivery::{self, Since};
 use crate::storage::types::Xid8;
@@ -20,7 +21,7 @@ const BEFORE_LAST_SEEN: Duration = Duration::from_secs(15);
 /// A node that is cut off from Redis goes on writing: it is looked after this often ...
 const ROUND_INTERVAL: Duration = Duration::from_secs(2);
 /// ... until this long after its last entry.
-const QUIET_TIME: Duration = Duration::from_secs(60);
+const QUIET_TIME: Duration = Duration::from_mins(1);
 /// The lock of one boot and shard; another survivor goes on where this one stopped.
 const LOCK_TIME: Duration = Duration::from_secs(10);
 /// Entries read in one round; what is left comes with the next.
@@ -54,7 +55,7 @@ async fn bury_in_shard(app: &Arc<App>, shard: &Shard, boot: BootId, seen_at: Ins
                         }
                     }
                     Err(error) => {
-                        debug!(error = &error as &dyn std::error::Error, "a dead node's entries could not be read")
+                        debug!(error = cause(&error), "a dead node's entries could not be read");
                     }
                 }
                 is_held = matches!(app.router.renew_lock(&lock, LOCK_TIME, &cursor.0.to_string()).await, Ok(true));

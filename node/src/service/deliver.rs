@@ -26,7 +26,7 @@ pub const ROUTED_GROUP_MAX: i32 = 256;
 /// Commits handed on together, when they have piled up.
 const COMMITS_AT_ONCE: usize = 8;
 /// A commit that took longer may be older than what repair looks at: its members are told to sync.
-const SLOW_COMMIT: Duration = Duration::from_secs(60);
+const SLOW_COMMIT: Duration = Duration::from_mins(1);
 
 /// Starts one task for each lane's commits.
 pub fn start_delivery(app: &Arc<App>, lanes: Vec<mpsc::Receiver<Commit>>) {
@@ -169,6 +169,7 @@ pub async fn publish(app: &App, entries: &[Prepared]) {
 }
 
 /// Hands payloads to the bus.
+#[expect(clippy::implicit_hasher, reason = "only our own maps come here")]
 pub async fn send(app: &App, encoders: HashMap<BootId, Encoder>) {
     let payloads: Vec<_> = encoders
         .into_iter()

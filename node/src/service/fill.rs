@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::domain::{ConversationId, ConversationRef, Seq};
 use crate::gates::Arrival;
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::storage::shard::read_delivery::{self, FoundEntries};
 
 /// A hole is often only another node's entry on its way: it gets this long to come.
@@ -54,7 +55,7 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
                 }
                 Ok(_) => tokio::time::sleep(RETRY_INTERVAL).await,
                 Err(error) => {
-                    debug!(error = &error as &dyn std::error::Error, "a hole could not be read");
+                    debug!(error = cause(&error), "a hole could not be read");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
@@ -130,7 +131,7 @@ pub fn read_members_for(app: &Arc<App>, conversation: ConversationRef) {
                     let set = app.members.put(conversation.id(), set);
                     return members_are_here(&app, conversation.id(), &set);
                 }
-                Err(error) => debug!(error = &error as &dyn std::error::Error, "members could not be read"),
+                Err(error) => debug!(error = cause(&error), "members could not be read"),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MEMBERS_RETRY_MAX);
@@ -155,7 +156,7 @@ pub fn count_group(app: &Arc<App>, conversation: ConversationId) {
                     }
                 }
             }
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "a group could not be counted"),
+            Err(error) => debug!(error = cause(&error), "a group could not be counted"),
         }
     });
 }

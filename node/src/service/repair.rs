@@ -12,6 +12,7 @@ use super::metrics::METRICS;
 use crate::app::App;
 use crate::domain::BootId;
 use crate::protocol::server::{self, ResyncReason};
+use crate::storage::error::cause;
 use crate::storage::shard::Shard;
 use crate::storage::shard::read_delivery::{self, BRIN_MARGIN, Since};
 use crate::storage::types::Xid8;
@@ -21,7 +22,7 @@ const ENTRIES_MAX: i64 = 20_000;
 /// The sign that all was well may itself be a little late: repair begins this much earlier.
 const WELL_MARGIN: Duration = Duration::from_secs(5);
 /// How long a shard that is away is asked again before the sessions are told to sync.
-const TRY_TIME_MAX: Duration = Duration::from_secs(60);
+const TRY_TIME_MAX: Duration = Duration::from_mins(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// `resync` to all sessions is spread over this time.
 const RESYNC_SPREAD: Duration = Duration::from_secs(3);
@@ -74,7 +75,7 @@ async fn repair_shard(app: &Arc<App>, shard: &Shard, from: Option<BootId>, well_
             }
             Ok((_, true)) => break,
             Err(error) => {
-                debug!(error = &error as &dyn std::error::Error, shard = shard.name, "repair could not read");
+                debug!(error = cause(&error), shard = shard.name, "repair could not read");
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
@@ -108,7 +109,9 @@ pub async fn tell_all_to_sync(app: &App, reason: ResyncReason) {
             continue;
         }
         METRICS.resyncs.increment(u64::try_from(sessions.len()).unwrap_or(0));
-        sessions.iter().for_each(|session| session.send(&frame));
+        for session in &sessions {
+            session.send(&frame);
+        }
         tokio::time::sleep(pause).await;
     }
 }

@@ -43,12 +43,11 @@ pub fn show_entry(app: &Arc<App>, arrival: Arrival) {
         waiting.push(arrival);
         return;
     }
-    match ready_set(app, &arrival) {
-        Some(set) => pass(app, post, arrival, Some(&set), now),
-        None => {
-            post.waits_for_members = Some(vec![arrival]);
-            fill::read_members_for(app, conversation);
-        }
+    if let Some(set) = ready_set(app, &arrival) {
+        pass(app, post, arrival, Some(&set), now);
+    } else {
+        post.waits_for_members = Some(vec![arrival]);
+        fill::read_members_for(app, conversation);
     }
 }
 
@@ -92,9 +91,8 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
     let has_recent_predecessor =
         arrival.item.previous_created_at.is_some_and(|previous| arrival.item.created_at.since(previous) < ON_ITS_WAY);
     match post.gate.offer(epoch, seq, has_recent_predecessor, arrival, now) {
-        Passage::Out(arrivals) => arrivals.iter().for_each(|arrival| emit(app, arrival, set)),
-        Passage::Duplicate(arrival) => answer_origin(app, &arrival),
-        Passage::Outdated(arrival) => answer_origin(app, &arrival),
+        Passage::Out(arrivals) => emit_all(app, &arrivals, set),
+        Passage::Duplicate(arrival) | Passage::Outdated(arrival) => answer_origin(app, &arrival),
         Passage::Below(arrival) => {
             METRICS.resyncs.increment(1);
             answer_origin(app, &arrival);
@@ -110,8 +108,7 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
             debug!(conversation = %conversation.id(), "too many entries wait for a hole");
             answer_origin(app, &arrival);
             resync_seeing(app, &conversation, seq, set);
-            let out = post.gate.give_up_hole();
-            out.iter().for_each(|arrival| emit(app, arrival, set));
+            emit_all(app, &post.gate.give_up_hole(), set);
         }
     }
 }
@@ -126,8 +123,13 @@ pub fn begin(app: &Arc<App>, post: &mut Post, last: Seq, set: Option<&SharedSet>
 pub fn give_up(app: &Arc<App>, post: &mut Post, conversation: &ConversationRef, set: Option<&SharedSet>) {
     METRICS.resyncs.increment(1);
     resync_seeing(app, conversation, post.gate.last().next(), set);
-    let out = post.gate.give_up_hole();
-    out.iter().for_each(|arrival| emit(app, arrival, set));
+    emit_all(app, &post.gate.give_up_hole(), set);
+}
+
+fn emit_all(app: &Arc<App>, arrivals: &[Arrival], set: Option<&SharedSet>) {
+    for arrival in arrivals {
+        emit(app, arrival, set);
+    }
 }
 
 /// True if no present session of a member was here when the gate was last used.
@@ -238,10 +240,10 @@ fn note_unread(app: &Arc<App>, arrival: &Arrival) {
                 }
             }
         }
-        (ConversationRef::Group { id }, _) if item.member_count <= SMALL_GROUP_MAX => {
-            if app.unread.note_group(id, now) {
-                fill::count_group(app, id);
-            }
+        (ConversationRef::Group { id }, _)
+            if item.member_count <= SMALL_GROUP_MAX && app.unread.note_group(id, now) =>
+        {
+            fill::count_group(app, id);
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ use crate::protocol::codes::CloseCode;
 use crate::protocol::delivery::Encoder;
 use crate::protocol::frame::Frame;
 use crate::storage::StorageError;
+use crate::storage::error::cause;
 use crate::storage::shard::read_delivery;
 
 /// Sends a frame to all sessions of these users, on all nodes, but one.
@@ -40,7 +41,7 @@ pub async fn signal_members(app: &App, conversation: ConversationRef, frame: &Fr
     let users = match members_seeing(app, conversation, seq).await {
         Ok(users) => users,
         Err(error) => {
-            return tracing::debug!(error = &error as &dyn std::error::Error, "members could not be read");
+            return tracing::debug!(error = cause(&error), "members could not be read");
         }
     };
     let users: Vec<UserId> = users.into_iter().filter(|user| Some(*user) != except).collect();

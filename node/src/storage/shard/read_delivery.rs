@@ -207,7 +207,7 @@ pub async fn read_snapshot(shard: &Shard) -> Result<(Xid8, Timestamp), StorageEr
 }
 
 /// Time before a cursor's moment from which on entries are looked at: a transaction may be that much older than its commit.
-pub const BRIN_MARGIN: Duration = Duration::from_secs(120);
+pub const BRIN_MARGIN: Duration = Duration::from_mins(2);
 
 /// Of each present member of a small group: the group's last ordinal and what the member has read.
 pub async fn read_group_unread(
