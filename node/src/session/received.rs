@@ -21,6 +21,7 @@ struct Run {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, each by itself")]
 pub struct Received {
     runs: HashMap<ConversationId, Run>,
     /// Number of the last Ping.
