@@ -208,7 +208,7 @@ async fn many_senders_on_two_nodes_make_one_order() {
     let sends = (0..1_000).map(|number: usize| {
         let (one, other) = &pairs[number % pairs.len()];
         let chat = ConversationRef::direct(one.id, other.id);
-        let (from, node) = if number % 2 == 0 { (one, &nodes[0]) } else { (other, &nodes[1]) };
+        let (from, node) = if number.is_multiple_of(2) { (one, &nodes[0]) } else { (other, &nodes[1]) };
         async move { seq_of(&node.send(from, chat, &number.to_string(), "hello").await) }
     });
     let mut seqs = join_all(sends).await;

@@ -188,15 +188,12 @@ impl Chatter {
             if now_home != home {
                 (home, node) = (now_home, now_home);
             }
-            match tokio::time::timeout(CONNECT_LIMIT, self.connect(node)).await {
-                Ok(Some((socket, connection))) => {
-                    let code = self.talk(socket, connection, home).await;
-                    self.memory.lock().connected = None;
-                    if self.home.load(Ordering::SeqCst) != home || code == 1000 {
-                        continue;
-                    }
+            if let Ok(Some((socket, connection))) = tokio::time::timeout(CONNECT_LIMIT, self.connect(node)).await {
+                let code = self.talk(socket, connection, home).await;
+                self.memory.lock().connected = None;
+                if self.home.load(Ordering::SeqCst) != home || code == 1000 {
+                    continue;
                 }
-                Ok(None) | Err(_) => {}
             }
             node = (node + 1) % self.common.nodes.len();
             // Jitter by number, so that they do not all come at once.
