@@ -672,3 +672,55 @@ async fn what_a_pong_proved_is_written_when_the_socket_closes() {
     from.say(bob.id, "last").await;
     assert_eq!(again.next_message().await["content"], "last");
 }
+
+// --- Memory
+
+/// Measures, so it is run by hand: `cargo test --test it -- --ignored --nocapture idle_sessions`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn idle_sessions_cost_a_few_kibibytes() {
+    const SESSIONS: usize = 2_000;
+    let cluster = Setup::nodes(1)
+        .set("max_connections_per_user", 1_000)
+        .configure(|config| config.limits.connections_per_address_max = 1_000_000)
+        .start()
+        .await;
+    let open = async |name: &str, count: usize| {
+        let (address, token) = (cluster.node(0).address, cluster.user(name).await.token());
+        // Blocking sockets, which cost this process next to nothing.
+        tokio::task::spawn_blocking(move || (0..count).map(|_| idle_socket(address, &token)).collect::<Vec<_>>())
+            .await
+            .unwrap()
+    };
+    let warm = open("alice", 200).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = resident_bytes();
+    let sockets = (open("bob", SESSIONS / 2).await, open("carol", SESSIONS / 2).await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let each = (resident_bytes() - before) / SESSIONS;
+    eprintln!("{each} bytes for each of {} idle sessions", cluster.app(0).hub.len());
+    assert!(each < 8 * 1_024);
+    drop((warm, sockets));
+}
+
+fn idle_socket(address: std::net::SocketAddr, token: &str) -> std::net::TcpStream {
+    use std::io::{Read as _, Write as _};
+    let mut tcp = std::net::TcpStream::connect(address).unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    tcp.write_all(head.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(10).any(|ten| ten == b"\"complete\"") {
+        let mut buffer = [0; 1_024];
+        let read = tcp.read(&mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend(&buffer[..read]);
+    }
+    tcp
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+}
