@@ -7,6 +7,7 @@ use herald_node::domain::{LoginId, UserId};
 use herald_node::service::authenticate::{Accept, authenticate};
 use herald_node::service::settings::set_setting;
 use herald_node::storage::directory::accounts::{set_disabled, set_roles};
+use herald_node::storage::{migrate, provision};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::support::client::{Answer, call};
 use super::support::cluster::{KID, SECRET};
-use super::support::own::OwnRedis;
+use super::support::own::{OwnPostgres, OwnRedis};
 use super::support::{Cluster, Device, Setup, eventually, eventually_within};
 
 const PASSWORD: &str = "correct horse";
@@ -796,4 +797,47 @@ async fn a_url_takes_only_a_ws_token_and_that_once() {
     );
     let token = ws_token(&cluster, 0, access).await;
     Device::connect(&cluster.ws_url(1), Some(&token)).await.authenticated().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_directory_connected_users_stay_and_the_rest_is_said_to_be_unavailable() {
+    let mut server = OwnPostgres::start().await;
+    provision::create_database(&server.options.url("postgres"), "directory").await.unwrap();
+    let url = server.options.url("directory");
+    migrate::migrate_directory(&url).await.unwrap();
+    let mut cluster = Setup::nodes(2).directory_url(&url).start().await;
+    let alice = register(&cluster, "alice").await;
+    let access = text(&alice, "access_token");
+    let mut device = Device::connect(&cluster.ws_url(0), Some(access)).await.authenticated().await;
+    cluster.stop(1).await;
+    server.kill();
+
+    let begun = Instant::now();
+    let answer = get(&cluster, 0, "/users/me", access).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(answer.body["retryable"], true);
+    answer.refused(503, "unavailable");
+    post(&cluster, 0, "/auth/login", None, json!({"username": "alice", "password": PASSWORD}))
+        .await
+        .refused(503, "unavailable");
+    let health =
+        async |path: &str| call(&cluster.http, Method::GET, &format!("{}{path}", cluster.url(0)), None, None).await;
+    eventually("health says which", async || {
+        let health = health("/health").await;
+        health.status == 503 && health.body["dependencies"]["directory"]["status"] == "down"
+    })
+    .await;
+    assert_eq!(health("/readyz").await.status, 200);
+    device.send(json!({"type": "ping"})).await;
+    device.expect("pong").await;
+
+    // A node that starts now knows nobody whose login has ended: it lets nobody in until it does.
+    cluster.start_again(1).await;
+    get(&cluster, 1, "/users/me", access).await.refused(503, "unavailable");
+    server.start_again().await;
+    for node in [0, 1] {
+        eventually("the directory is back", async || get(&cluster, node, "/users/me", access).await.status == 200)
+            .await;
+    }
+    login(&cluster, 1, "alice").await;
 }
