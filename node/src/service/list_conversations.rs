@@ -1,6 +1,5 @@
 //! A user's conversations with all that a list shows, in a number of queries that does not grow with their number.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
@@ -18,7 +17,7 @@ use crate::storage::directory::{listing, profiles, read_listing};
 use crate::storage::shard::read_entries::{self, Range};
 use crate::storage::shard::read_extras;
 pub use crate::storage::shard::read_states::Side;
-use crate::storage::shard::read_states::{self, Key, State};
+use crate::storage::shard::read_states::{self, Key, Listing, State};
 use crate::storage::{Shard, ShardId, StorageError};
 
 /// A conversation as a list shows it.
@@ -33,18 +32,20 @@ pub struct ConversationView {
     pub mention_count: i64,
 }
 
-/// A place in the list: pinned ones come first, then the newest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place(Reverse<bool>, Reverse<i64>, ConversationId);
+/// A place in the list, as a cursor says it: pinned, microseconds since 1970, id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place(bool, i64, ConversationId);
 
 impl ConversationView {
     pub fn place(&self) -> Place {
-        Place(Reverse(self.state.is_pinned), Reverse(self.state.last_created_at.0), self.state.id())
+        Place(self.state.is_pinned, self.state.last_created_at.0, self.state.id())
     }
 }
 
-fn place_of(key: &Key) -> Place {
-    Place(Reverse(key.is_pinned), Reverse(key.last_created_at.0), key.id)
+impl Place {
+    const fn key(self) -> Key {
+        Key { is_pinned: self.0, last_created_at: Timestamp(self.1), id: self.2 }
+    }
 }
 
 /// Conversations after a place, `limit` at most.
@@ -61,10 +62,10 @@ pub async fn list_conversations(
         return Err(StorageError::Unavailable(None).into());
     }
     let reads = ids.iter().filter_map(|(id, ids)| Some((app.shards.get(*id)?, ids)));
-    let reads = reads.map(async |(shard, ids)| read_states::read_keys(shard, user, ids).await);
+    let listing = Listing { with_pinned: true, kind, after: after.map(Place::key), limit };
+    let reads = reads.map(async |(shard, ids)| read_states::read_keys(shard, user, ids, listing).await);
     let mut keys: Vec<Key> = try_join_all(reads).await?.into_iter().flatten().collect();
-    keys.retain(|key| kind.is_none_or(|kind| kind == key.kind) && after.is_none_or(|after| place_of(key) > after));
-    keys.sort_unstable_by_key(place_of);
+    keys.sort_unstable();
     keys.truncate(limit);
     let mut by_shard: BTreeMap<ShardId, Vec<ConversationId>> = BTreeMap::new();
     for key in &keys {
@@ -172,9 +173,4 @@ async fn complete(app: &App, user: UserId, details: Vec<Detail>) -> Result<Vec<C
         state,
     };
     Ok(details.into_iter().map(view).collect())
-}
-
-/// When a conversation last changed, as lists show it.
-pub fn updated_at(view: &ConversationView) -> Timestamp {
-    view.state.last_created_at
 }

@@ -62,7 +62,7 @@ pub async fn read_first(reading: Reading<'_>, keys: &[Key]) -> Result<Vec<News>,
 
 /// The keys of the newest conversations over all shards.
 pub fn newest_keys(mut keys: Vec<Key>) -> Vec<Key> {
-    keys.sort_unstable_by_key(|key| (std::cmp::Reverse(key.last_created_at), key.id));
+    keys.sort_unstable();
     keys.truncate(NEWEST_CONVERSATIONS);
     keys
 }

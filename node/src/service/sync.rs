@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use crate::app::App;
 use crate::away::Lost;
 use crate::domain::cursor::{Cursor, Mark, Since, Snapshot, shard_key};
-use crate::domain::sync::{Held, LIMIT_MAX, NEWEST, SyncRequest};
+use crate::domain::sync::{Held, LIMIT_MAX, NEWEST, NEWEST_CONVERSATIONS, SyncRequest};
 use crate::domain::{ConversationId, ConversationRef, Refusal, Seq, UserId};
 use crate::error::{Error, Result};
 use crate::protocol::sync::{complete, gone};
@@ -19,11 +19,14 @@ use crate::session::SessionHandle;
 use crate::storage::directory::read_listing;
 use crate::storage::shard::read_entries::Range;
 use crate::storage::shard::read_snapshot::read_snapshot;
-use crate::storage::shard::read_states::{self, Side, State};
+use crate::storage::shard::read_states::{self, Listing, Side, State};
 use crate::storage::{Shard, ShardId, StorageError};
 
 /// A shard that has not answered by then is told of later.
 const SHARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The conversations that a first sync begins with.
+const NEWEST_LISTED: Listing = Listing { with_pinned: false, kind: None, after: None, limit: NEWEST_CONVERSATIONS };
 
 /// Up to where each conversation counts as given: what was held back meanwhile and is not above it is not sent again.
 pub type Given = HashMap<ConversationId, Seq>;
@@ -161,7 +164,7 @@ async fn read_first(
 ) -> Result<Vec<News>> {
     let reads = readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)));
     let reads = reads.map(async |(reading, ids)| {
-        let keys = read_states::read_keys(reading.shard, reading.user, ids).await;
+        let keys = read_states::read_keys(reading.shard, reading.user, ids, NEWEST_LISTED).await;
         (reading.shard.id, keys.map(|keys| keys.into_iter().map(|key| (reading.shard.id, key)).collect::<Vec<_>>()))
     });
     let keys: Vec<_> = gather(join_all(reads).await, lost)?;

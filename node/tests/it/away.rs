@@ -183,3 +183,67 @@ async fn a_few_syncs_wait_for_their_turn() {
     }
     assert!(answered >= 5, "{answered}");
 }
+
+/// A database that takes no connections, as one that is down.
+async fn shut(cluster: &Cluster, shard: usize, is_shut: bool) {
+    let url = &cluster.databases.shards[shard].url;
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let admin = cluster.databases.directory().await;
+    admin.batch_execute(&format!("alter database \"{name}\" with allow_connections {}", !is_shut)).await.unwrap();
+    if is_shut {
+        admin
+            .execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", &[&name])
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_is_down_is_left_out_and_told_of_when_it_is_back() {
+    let cluster = cluster(1).await;
+    let alice = cluster.user("alice").await;
+    let app = cluster.app(0);
+    // One conversation in each shard.
+    let mut by_shard = [None, None];
+    for number in 0.. {
+        if by_shard.iter().all(Option::is_some) {
+            break;
+        }
+        let other = cluster.user(&format!("other{number}")).await;
+        let pair = herald_node::domain::ConversationRef::direct(
+            herald_node::domain::UserId(alice.id),
+            herald_node::domain::UserId(other.id),
+        );
+        by_shard[usize::from(app.shards.of(pair.id()).unwrap().id.0)] = Some(other);
+    }
+    let [Some(here), Some(there)] = by_shard else { unreachable!() };
+    let mut a = alice.connect(&cluster, 0).await;
+    pages(&mut a).await;
+    a.say(here.id, "here").await;
+    let sent = a.say(there.id, "there").await;
+    let first = a.ask(json!({"type": "sync", "data": {}})).await;
+    assert_eq!(first["action"], "page");
+    let cursor = pages(&mut a).await.1["cursor"].clone();
+    shut(&cluster, 1, true).await;
+    let begun = std::time::Instant::now();
+    let data = json!({"conversations": [{"conversation_id": sent["conversation_id"], "after_seq": 0}]});
+    let answer = a.ask(json!({"type": "sync", "data": data})).await;
+    assert_eq!((&answer["action"], &answer["data"]), (&json!("complete"), &json!({"partial": true})));
+    a.send(json!({"type": "sync", "data": {"cursor": cursor}})).await;
+    let mut said = Vec::new();
+    let cursor = loop {
+        let frame = a.find(DEADLINE, |frame| frame["type"] == "sync").await.unwrap();
+        if frame["action"] == "complete" {
+            assert_eq!(frame["data"]["partial"], true);
+            break frame["data"]["cursor"].clone();
+        }
+        said.push(frame["data"].clone());
+    };
+    assert_eq!(contents(&said), ["here"]);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    shut(&cluster, 1, false).await;
+    let resync = a.expect("resync").await;
+    assert_eq!(resync["data"]["reason"], "shard_lost");
+    a.send(json!({"type": "sync", "data": {"cursor": cursor}})).await;
+    assert!(contents(&pages(&mut a).await.0).contains(&"there"));
+}

@@ -1,5 +1,7 @@
 //! Conversations as one user sees them: the row, the user's positions in it and settings for it.
 
+use std::cmp::Ordering;
+
 use tokio_postgres::Row;
 
 use crate::domain::{ConversationId, ConversationKind, ConversationRef, Role, Seq, Timestamp, UserId};
@@ -45,15 +47,21 @@ const UNRECEIVED: &str = states!(
                else coalesce(m.left_seq, c.last_seq) > m.delivered_seq end"
 );
 
-/// What the list of conversations is ordered by. Left, dissolved and still empty ones are not listed.
+/// What the list of conversations is ordered by, and its first rows after a place. Left, dissolved and still empty ones are not listed.
 const KEYS: &str = "
-    select c.id, c.kind, c.last_created_at, coalesce(p.is_pinned, false)
+    select c.id, c.last_created_at, s.is_pinned
     from unnest($2::uuid[]) as wanted (id)
     join conversation c on c.id = wanted.id
     left join member m on m.conversation_id = c.id and m.user_id = $1
     left join personal p on p.conversation_id = c.id and p.user_id = $1
+    cross join lateral (select $3 and coalesce(p.is_pinned, false) as is_pinned) s
     where c.last_seq > 0
-      and (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)";
+      and (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)
+      and ($4::int2 is null or c.kind = $4)
+      and ($5::bool is null or s.is_pinned < $5
+           or s.is_pinned = $5 and (c.last_created_at < $6 or c.last_created_at = $6 and c.id > $7))
+    order by s.is_pinned desc, c.last_created_at desc, c.id
+    limit $8";
 
 const UNREAD: &str = "
     select c.id, c.last_ordinal - s.seen as unread
@@ -134,13 +142,25 @@ impl State {
     }
 }
 
-/// A conversation's place in the list.
+/// A conversation's place in a list: pinned ones come first, then the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     pub id: ConversationId,
-    pub kind: ConversationKind,
-    pub last_created_at: Timestamp,
     pub is_pinned: bool,
+    pub last_created_at: Timestamp,
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let newest_first = other.last_created_at.cmp(&self.last_created_at);
+        other.is_pinned.cmp(&self.is_pinned).then(newest_first).then(self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Of the given ids those that the user is or was in.
@@ -169,19 +189,33 @@ pub async fn read_unreceived(shard: &Shard, user: UserId, ids: &[ConversationId]
     rows.iter().map(|row| state_of(row, user)).collect()
 }
 
-/// Of these, the listed ones with what orders them.
-pub async fn read_keys(shard: &Shard, user: UserId, ids: &[ConversationId]) -> Result<Vec<Key>, StorageError> {
+/// Which conversations of a list, and how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing {
+    /// Pinned ones come first.
+    pub with_pinned: bool,
+    pub kind: Option<ConversationKind>,
+    pub after: Option<Key>,
+    pub limit: usize,
+}
+
+/// Of these, the listed ones with what orders them, in that order.
+pub async fn read_keys(
+    shard: &Shard,
+    user: UserId,
+    ids: &[ConversationId],
+    listing: Listing,
+) -> Result<Vec<Key>, StorageError> {
+    let Listing { with_pinned, kind, after, limit } = listing;
+    let kind = kind.map(ConversationKind::code);
+    let is_pinned = after.map(|after| after.is_pinned);
+    let at = after.map(|after| after.last_created_at);
+    let id = after.map(|after| after.id);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let client = shard.client().await?;
-    let rows = client.query(KEYS, &[&user, &ids]).await?;
+    let rows = client.query(KEYS, &[&user, &ids, &with_pinned, &kind, &is_pinned, &at, &id, &limit]).await?;
     rows.iter()
-        .map(|row| {
-            Ok(Key {
-                id: row.try_get(0)?,
-                kind: kind_of(row.try_get(1)?)?,
-                last_created_at: row.try_get(2)?,
-                is_pinned: row.try_get(3)?,
-            })
-        })
+        .map(|row| Ok(Key { id: row.try_get(0)?, last_created_at: row.try_get(1)?, is_pinned: row.try_get(2)? }))
         .collect()
 }
 
