@@ -115,8 +115,7 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
 
 /// Begins a gate that has shown nothing after `last`, and shows what may pass then.
 pub fn begin(app: &Arc<App>, post: &mut Post, last: Seq, set: Option<&SharedSet>) {
-    let out = post.gate.begin_after(last);
-    out.iter().for_each(|arrival| emit(app, arrival, set));
+    emit_all(app, &post.gate.begin_after(last), set);
 }
 
 /// What passes once a hole was given up: everyone is told to sync. Called with the gate's lock held.

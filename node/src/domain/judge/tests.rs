@@ -61,6 +61,7 @@ impl Rows {
             last_seq: Seq::ZERO,
             last_ordinal: 0,
             last_created_at: Timestamp(0),
+            previous_created_at: None,
             detail,
             is_changed: false,
             has_entries: false,

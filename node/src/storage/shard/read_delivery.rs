@@ -122,7 +122,7 @@ pub async fn read_recent_start(shard: &Shard, conversation: ConversationId, befo
     let (from, to) = (conversation.message(Seq::ZERO), conversation.message(before));
     let row = client.query_one(&statement, &[&from, &to]).await?;
     let first: Option<MessageId> = row.try_get(0)?;
-    Ok(first.map_or(before, |id| id.seq()).previous())
+    Ok(first.map_or(before, MessageId::seq).previous())
 }
 
 /// Adds to each edit the message that it speaks of, in one query for all.
