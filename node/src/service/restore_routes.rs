@@ -23,7 +23,14 @@ pub async fn restore_routes(app: &App) -> Vec<(UserId, SessionId)> {
             // Redis is away again: its return is told by another event.
             return put_back;
         };
-        put_back.extend(restored.put_back.into_iter().map(|(user, session)| (UserId(user), session)));
+        for (user, session) in restored.put_back {
+            if app.hub.get(session).is_some() {
+                put_back.push((UserId(user), session));
+            } else {
+                // It left while it was compared: its route would stay for ever.
+                super::disconnect::remove_route(app, UserId(user), session).await;
+            }
+        }
         for (user, route) in restored.evicted {
             close_evicted(app, UserId(user), &route).await;
         }
