@@ -588,3 +588,49 @@ async fn lists_agree_with_the_shard_after_comings_and_goings_at_random() {
         eventually("the list agrees", || async { agrees(&cluster, user, &made).await }).await;
     }
 }
+
+/// The largest group there can be: its end reaches every list, its last addition is refused as full.
+#[tokio::test]
+async fn a_group_of_a_hundred_thousand_is_dissolved_for_all() {
+    let cluster = Cluster::start(1).await;
+    let (owner, bob) = (cluster.user("owner").await, cluster.user("bob").await);
+    let made = owner.post(&cluster, 0, "/groups", json!({"name": "huge", "max_members": 100_000})).await.expect(201);
+    let made = made["id"].as_str().unwrap().to_owned();
+    let id: Uuid = made.parse().unwrap();
+    let mut shard = cluster.databases.shard(0).await;
+    if shard.query_opt("select 1 from conversation where id = $1", &[&id]).await.unwrap().is_none() {
+        shard = cluster.databases.shard(1).await;
+    }
+    let user = "('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid";
+    let rows = "generate_series(1, 99999) as n";
+    shard
+        .execute(
+            &format!(
+                "insert into member (conversation_id, user_id, join_token, role, first_seq, first_ordinal, read_seq, read_ordinal,
+                                     delivered_seq, joined_at)
+                 select $1, {user}, {user}, 0, 1, 0, 0, 0, 0, now() from {rows}"
+            ),
+            &[&id],
+        )
+        .await
+        .unwrap();
+    let counted = "update conversation set member_count = 100000, members_version = members_version + 1 where id = $1";
+    shard.execute(counted, &[&id]).await.unwrap();
+    let directory = cluster.databases.directory().await;
+    directory
+        .execute(
+            &format!("insert into listing (user_id, conversation_id, join_token, kind) select {user}, $1, {user}, 2 from {rows}"),
+            &[&id],
+        )
+        .await
+        .unwrap();
+    let full = owner.post(&cluster, 0, &format!("/groups/{made}/members"), json!({"user_ids": [bob.id]})).await;
+    full.refused(409, "group_full");
+    let begun = std::time::Instant::now();
+    owner.delete(&cluster, 0, &format!("/groups/{made}")).await.expect(204);
+    println!("dissolved in {:?}", begun.elapsed());
+    let open = "select count(*) from listing where left_seq is null or pending_at is not null";
+    let open: i64 = directory.query_one(open, &[]).await.unwrap().get(0);
+    assert_eq!(open, 0);
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}

@@ -74,13 +74,13 @@ fn dissolve(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>)
     end(book, conversation, asked)
 }
 
-/// The last entry. Whoever is a member still leaves with it: those that this batch knows here, all others by one statement.
+/// The last entry. Whoever is a member still leaves with it: only rows that this batch knows are told so, since a statement over all
+/// of them would hold the lane up for seconds. Whoever reads members looks at the group, too.
 pub(super) fn end(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>) -> Verdict {
     let id = conversation.id();
     let group = group_of(conversation)?;
     group.members_version += 1;
     group.is_dissolved = true;
-    group.is_dissolved_now = true;
     group.has_new_details = true;
     let fresh = book.append(conversation, asked, Body::Dissolved)?;
     let seq = fresh.entry.seq();

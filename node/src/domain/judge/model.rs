@@ -72,6 +72,7 @@ pub struct Group {
     pub avatar_url: Option<String>,
     pub announcement: Option<String>,
     pub is_muted: bool,
+    /// All who are members still have left with the last entry; their rows, up to a hundred thousand, do not say so.
     pub is_dissolved: bool,
     pub owner: Option<UserId>,
     pub max_members: i32,
@@ -79,8 +80,6 @@ pub struct Group {
     pub members_version: i64,
     /// Something beside the counters is to be written.
     pub has_new_details: bool,
-    /// All who are members still left with the last entry.
-    pub is_dissolved_now: bool,
 }
 
 impl Group {

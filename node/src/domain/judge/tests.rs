@@ -155,7 +155,7 @@ impl Rows {
                 (pair.low.received_seq, pair.high.received_seq) = (Seq::ZERO, Seq::ZERO);
             }
             if let Detail::Group(group) = &mut conversation.detail {
-                (group.has_new_details, group.is_dissolved_now) = (false, false);
+                group.has_new_details = false;
             }
         }
     }

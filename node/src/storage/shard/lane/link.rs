@@ -64,7 +64,6 @@ statements!(
     update_pairs: write::PAIRS,
     update_groups: write::GROUPS,
     update_details: write::GROUP_DETAILS,
-    update_dissolved: write::DISSOLVED,
     update_bodies: write::BODIES,
     upsert_joined: write::JOINED,
     update_members: write::MEMBERS,

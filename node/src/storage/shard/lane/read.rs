@@ -347,7 +347,6 @@ fn conversation_of(row: &Row, reference: ConversationRef) -> Result<Conversation
             member_count: row.try_get(18)?,
             members_version: row.try_get(19)?,
             has_new_details: false,
-            is_dissolved_now: false,
         })),
     };
     let (last_seq, last_created_at): (Seq, Timestamp) = (row.try_get(2)?, row.try_get(4)?);

@@ -44,12 +44,6 @@ pub(super) const GROUP_DETAILS: &str = "\
         u(id, title, avatar_url, announcement, is_muted, is_dissolved, owner_id, max_members)
     where c.id = u.id";
 
-/// Members that nobody named leave a dissolved group with its last entry.
-pub(super) const DISSOLVED: &str = "\
-    update member m set left_seq = u.seq, own_tx = pg_current_xact_id()
-    from unnest($1::uuid[], $2::int8[]) u(id, seq)
-    where m.conversation_id = u.id and m.left_seq is null";
-
 pub(super) const BODIES: &str = "\
     update entry e set body = u.body from unnest($1::uuid[], $2::text[]) u(id, body) where e.id = u.id";
 
@@ -117,7 +111,6 @@ columns!(DetailColumns<'a> {
     id: ConversationId, title: &'a str, avatar_url: Option<&'a str>, announcement: Option<&'a str>, is_muted: bool,
     is_dissolved: bool, owner: Option<UserId>, max_members: i32,
 });
-columns!(DissolvedColumns<'a> { id: ConversationId, seq: Seq });
 columns!(BodyColumns<'a> { id: MessageId, body: String });
 columns!(JoinedColumns<'a> {
     conversation: ConversationId, user: UserId, token: JoinToken, role: i16, first_seq: Seq, first_ordinal: i64,
@@ -144,7 +137,6 @@ pub(super) struct Changes<'a> {
     pairs: PairColumns<'a>,
     groups: GroupColumns<'a>,
     details: DetailColumns<'a>,
-    dissolved: DissolvedColumns<'a>,
     bodies: BodyColumns<'a>,
     joined: JoinedColumns<'a>,
     members: MemberColumns<'a>,
@@ -258,10 +250,6 @@ impl<'a> Changes<'a> {
                     columns.owner.push(group.owner);
                     columns.max_members.push(group.max_members);
                 }
-                if group.is_dissolved_now {
-                    self.dissolved.id.push(id);
-                    self.dissolved.seq.push(conversation.last_seq);
-                }
             }
         }
     }
@@ -317,9 +305,8 @@ pub(super) async fn write(
     boot: BootId,
     end: impl Future<Output = Result<(), tokio_postgres::Error>>,
 ) -> Result<(), tokio_postgres::Error> {
-    let Changes { entries, pairs, groups, details, dissolved, .. } = changes;
+    let Changes { entries, pairs, groups, details, .. } = changes;
     let Changes { bodies, joined, members, reactions, mentions, personals, .. } = changes;
-    // The order matters in one place: members named by the batch are written before all others of a dissolved group.
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
         write!(
@@ -371,7 +358,6 @@ pub(super) async fn write(
             update_members,
             members, conversation, user, role, left_seq, read_seq, read_ordinal, received, muted_until, has_moved
         ),
-        write!(link, update_dissolved, dissolved, id, seq),
         write!(link, upsert_reactions, reactions, conversation, message, emoji, user, is_present, seq),
         write!(link, insert_mentions, mentions, conversation, user, seq),
         write!(link, upsert_personals, personals, conversation, user, is_pinned, muted_until, read_receipts),
@@ -387,6 +373,5 @@ pub(super) async fn write(
     results.7?;
     results.8?;
     results.9?;
-    results.10?;
-    results.11
+    results.10
 }
