@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ::metrics::gauge;
 use arc_swap::ArcSwap;
-use herald_router::{Router, RouterConfig};
+use herald_router::{Event, Router, RouterConfig};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::app::App;
@@ -42,6 +44,7 @@ use crate::service::sweep::start_sweeps;
 use crate::service::watch_sessions;
 use crate::sessions::Sessions;
 use crate::standing::Standing;
+use crate::storage::shard::lane::Commit;
 use crate::storage::shard::open::Providers;
 use crate::storage::{Database, Directory, migrate, shard};
 use crate::tasks::Tasks;
@@ -120,17 +123,7 @@ impl Node {
             draining: AtomicBool::new(false),
             config,
         });
-        start_delivery(&app, commits);
-        inbox::start(&app, events);
-        start_sweeps(&app);
-        announce_presence::start(&app);
-        app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(&app)));
-        watch_sessions::start(&app);
-        app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
-        app.tasks.spawn("measure-queues", measure_queues(Arc::clone(&app)));
-
-        follow_changes::start(&app).await;
-        authenticate::start_spreading(&app);
+        start_tasks(&app, commits, events).await;
 
         let (internal, internal_address) = listen(&app.config.internal_listen).await?;
         let (clients, address) = listen(&app.config.listen).await?;
@@ -143,11 +136,28 @@ impl Node {
     /// Leaves the cluster in good order: clients are told to reconnect elsewhere, everything is written, all tasks end.
     pub async fn shutdown(self) {
         info!(node = %self.app.config.node_id, "node is leaving");
+        let begun = Instant::now();
+        gauge!("herald_draining").set(1.0);
         drain(&self.app).await;
         self.app.tasks.shutdown(TASKS_END_TIMEOUT).await;
         self.app.router.clone().shutdown().await;
-        info!(node = %self.app.config.node_id, "node has left");
+        info!(node = %self.app.config.node_id, took_s = begun.elapsed().as_secs_f64(), "node has left");
     }
+}
+
+/// All that runs beside the sessions. What delivers comes first, what brings new work last.
+async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, events: mpsc::Receiver<Event>) {
+    start_delivery(app, commits);
+    inbox::start(app, events);
+    start_sweeps(app);
+    announce_presence::start(app);
+    app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(app)));
+    watch_sessions::start(app);
+    app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
+    app.tasks.spawn("measure-queues", measure_queues(Arc::clone(app)));
+
+    follow_changes::start(app).await;
+    authenticate::start_spreading(app);
 }
 
 fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
