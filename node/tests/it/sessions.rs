@@ -565,7 +565,7 @@ async fn an_ended_login_ends_its_sockets_everywhere() {
 // --- Signals
 
 #[tokio::test]
-async fn typing_and_status_reach_the_other_node() {
+async fn typing_reaches_the_other_node_unless_one_blocks_the_other() {
     let cluster = Cluster::start(2).await;
     let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
     let mut one = alice.connect(&cluster, 0).await;
@@ -574,6 +574,49 @@ async fn typing_and_status_reach_the_other_node() {
     let typing = other.expect("typing").await;
     assert_eq!((&typing["data"]["user_id"], &typing["data"]["is_typing"]), (&json!(alice.id), &json!(true)));
     assert!(one.has_none("typing", Duration::from_millis(100)).await);
+    bob.post(&cluster, 1, "/relationships/block", json!({"user_id": alice.id})).await.expect(204);
+    // What is known of blocks may be a second old.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    one.send(json!({"type": "typing", "data": {"receiver_id": bob.id, "is_typing": false}})).await;
+    one.ask(json!({"type": "ping"})).await;
+    assert!(other.has_none("typing", Duration::from_millis(300)).await);
+}
+
+#[tokio::test]
+async fn friends_see_each_other_come_choose_and_go() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let actor = herald_node::domain::command::Actor {
+        id: herald_node::domain::UserId(alice.id),
+        name: alice.name.as_str().into(),
+    };
+    let bob_id = herald_node::domain::UserId(bob.id);
+    herald_node::service::make_friends::make_friends(cluster.app(0), actor, bob_id, true).await.unwrap();
+    let mut friend = bob.connect(&cluster, 1).await;
+    let mut stranger = carol.connect(&cluster, 1).await;
+    let mut device = alice.connect(&cluster, 0).await;
+    let mut seen = async |wanted: &str| {
+        let of_alice = |frame: &Value| frame["type"] == "status" && frame["data"]["user_id"] == json!(alice.id);
+        let frame = friend.find(Duration::from_secs(20), of_alice).await.expect(wanted);
+        assert_eq!(frame["data"]["status"], wanted);
+        frame
+    };
+    seen("online").await;
+    for (chosen, shown) in [("busy", "busy"), ("invisible", "offline"), ("away", "away")] {
+        device.send(json!({"type": "status", "data": {"status": chosen}})).await;
+        seen(shown).await;
+    }
+    // Away and back within ten seconds is nothing to tell; kept over connections is what was chosen.
+    device.close().await;
+    device.closed().await;
+    let mut device = alice.connect(&cluster, 1).await;
+    let left = std::time::Instant::now();
+    device.close().await;
+    device.closed().await;
+    let frame = seen("offline").await;
+    assert!(frame["data"]["last_seen_at"].is_string());
+    assert!(left.elapsed() > Duration::from_secs(9));
+    assert!(stranger.has_none("status", Duration::from_millis(100)).await);
 }
 
 #[tokio::test]
