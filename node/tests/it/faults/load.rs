@@ -37,6 +37,7 @@ pub struct Load {
     common: Arc<Common>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     shard_urls: Vec<String>,
+    logs: std::path::PathBuf,
 }
 
 /// One entry as the database has it.
@@ -102,7 +103,7 @@ impl Load {
         let group = add_targets(cluster, &mut chatters).await;
         let chatters: Vec<Arc<Chatter>> = chatters.into_iter().map(Arc::new).collect();
         let tasks = chatters.iter().map(|chatter| tokio::spawn(Arc::clone(chatter).live())).collect();
-        let load = Self { chatters, group, common, tasks, shard_urls };
+        let load = Self { chatters, group, common, tasks, shard_urls, logs: cluster.data_dir.join("logs") };
         load.chats(Duration::from_secs(15)).await;
         load
     }
@@ -244,6 +245,7 @@ impl Load {
         }
         self.check();
         self.compare(&logs);
+        self.check_node_logs();
         self.common.is_over.store(true, Ordering::SeqCst);
         let arrivals = self.arrivals(&logs);
         let messages: usize = logs.values().map(BTreeMap::len).sum();
@@ -253,6 +255,17 @@ impl Load {
             task.await.unwrap();
         }
         arrivals
+    }
+
+    /// No node has panicked, and none has said that something is wrong with itself.
+    fn check_node_logs(&self) {
+        for file in std::fs::read_dir(&self.logs).unwrap() {
+            let path = file.unwrap().path();
+            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            let bad: Vec<&str> =
+                text.lines().filter(|line| line.contains("panicked at") || line.contains(" ERROR ")).take(5).collect();
+            assert!(bad.is_empty(), "{}: {bad:#?}", path.display());
+        }
     }
 
     fn conversations_of(&self, chatter: &Chatter) -> impl Iterator<Item = Uuid> {
