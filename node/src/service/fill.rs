@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::item_of_stored::item_of_stored;
 use super::metrics::METRICS;
@@ -70,7 +70,10 @@ async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waitin
         Err(error) => Err(error),
     };
     // A shard that cannot be read now: the gate begins with what is here, and what is below it is announced when it comes.
-    let after = after.unwrap_or(first_waiting.previous());
+    let after = after.unwrap_or_else(|error| {
+        warn!(error = &error as &dyn std::error::Error, "where a log's gate begins could not be read");
+        first_waiting.previous()
+    });
     with_post(app, conversation, |app, post, set| begin(app, post, after, set));
 }
 

@@ -42,9 +42,9 @@ const READ_HOLE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
     from entry where id > $1 and id < $2 order by id limit $3";
 const READ_RECENT_START: &str = "
-    select min(id) from (
+    select id from (
         select id, created_at from entry where id > $1 and id < $2 order by id desc limit 64) e
-    where created_at > clock_timestamp() - interval '10 seconds'";
+    where created_at > clock_timestamp() - interval '10 seconds' order by id limit 1";
 const READ_TARGETS: &str = "select id, body from entry where id = any($1) and kind = 1";
 const READ_SINCE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
@@ -120,8 +120,8 @@ pub async fn read_recent_start(shard: &Shard, conversation: ConversationId, befo
     let client = shard.client().await?;
     let statement = client.prepare_cached(READ_RECENT_START).await?;
     let (from, to) = (conversation.message(Seq::ZERO), conversation.message(before));
-    let row = client.query_one(&statement, &[&from, &to]).await?;
-    let first: Option<MessageId> = row.try_get(0)?;
+    let row = client.query_opt(&statement, &[&from, &to]).await?;
+    let first: Option<MessageId> = row.map(|row| row.try_get(0)).transpose()?;
     Ok(first.map_or(before, MessageId::seq).previous())
 }
 
