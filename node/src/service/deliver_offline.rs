@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use crate::app::App;
 use crate::away::Lost;
 use crate::domain::{Body, ConversationId, MessageId, Seq, Timestamp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::protocol::frame::Frame;
 use crate::protocol::server::{ResyncReason, resync};
 use crate::protocol::sync::complete;
@@ -152,7 +152,9 @@ async fn look_back(
                 missed.has_left_out |= key.is_others_message || key.id.seq() > range.low;
                 return Ok(());
             }
-            if key.is_others_message {
+            // What was written since the session is here comes live too, but held back behind this: of all kinds, so that nothing is
+            // dropped that stands before a message delivered here.
+            if key.is_others_message || key.created_at >= session.connected_at {
                 missed.keys.push(*key);
                 found += 1;
             }
@@ -176,7 +178,7 @@ impl Missed {
     }
 }
 
-/// Reads and sends some messages, in their order. Those recalled meanwhile are left out.
+/// Reads and sends some messages, in their order. Recalled ones are left out, unless that is to be told live.
 async fn deliver_part(
     app: &App,
     session: &SessionHandle,
@@ -194,6 +196,18 @@ async fn deliver_part(
     let reads = by_shard.iter().filter_map(|(id, ids)| Some((app.shards.get(*id)?, ids)));
     let reads = reads.map(async |(shard, ids)| (shard.id, read_entries::read_by_ids(shard, ids).await));
     let entries = gather(join_all(reads).await, lost)?;
+    let mut edited = BTreeMap::new();
+    for shard in by_shard.keys().filter_map(|id| app.shards.get(*id)) {
+        let edits = entries.iter().filter(|entry| matches!(entry.body, Body::Edit(_)));
+        let here = edits.filter(|entry| by_shard.get(&shard.id).is_some_and(|ids| ids.contains(&entry.id)));
+        match read_entries::read_edited(shard, &here.cloned().collect::<Vec<_>>()).await.map_err(Error::from) {
+            Ok(mut messages) => edited.append(&mut messages),
+            Err(error) if error.is_passing() => {
+                lost.insert(shard.id);
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let entries: HashMap<MessageId, _> = entries.into_iter().map(|entry| (entry.id, entry)).collect();
     for key in part {
         let Some((shard, state)) = states.get(&key.id.conversation()) else { continue };
@@ -201,9 +215,10 @@ async fn deliver_part(
             continue;
         }
         if let Some(entry) = entries.get(&key.id)
-            && matches!(&entry.body, Body::Message(message) if message.recalled.is_none())
+            && (entry.created_at >= session.connected_at
+                || matches!(&entry.body, Body::Message(message) if message.recalled.is_none()))
         {
-            let frame = Frame::text(&shown_to(session.user, state, entry, &BTreeMap::new(), true));
+            let frame = Frame::text(&shown_to(session.user, state, entry, &edited, key.is_others_message));
             if session.send_paced(frame).await.is_err() {
                 return Ok(Err(Closed));
             }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use herald_node::app::App;
 use herald_node::domain::entry::{Recall, Updated};
-use herald_node::domain::{Body, ConversationRef, Seq, UserId};
+use herald_node::domain::{Body, ConversationRef, LoginId, Seq, Timestamp, UserId};
 use herald_node::service::deliver_offline::deliver_offline;
 use herald_node::service::mark_received::{Moment, mark_received};
 use herald_node::session::SessionHandle;
+use herald_node::session::handle::Identity;
 use serde_json::Value;
 
 use crate::support::cluster::{Cluster, Setup};
@@ -16,7 +17,12 @@ use crate::support::log::Log;
 
 /// Delivers to a session without a socket; answers its frames and what of them counts as given.
 async fn offline(app: &Arc<App>, user: UserId) -> Vec<Value> {
-    let session = Arc::new(SessionHandle::for_test(user));
+    offline_of(app, user, Timestamp(i64::MAX)).await
+}
+
+async fn offline_of(app: &Arc<App>, user: UserId, connected_at: Timestamp) -> Vec<Value> {
+    let identity = Identity { user, login: LoginId::random(), expires_at: Timestamp(i64::MAX) };
+    let session = Arc::new(SessionHandle::new(identity, connected_at, 1 << 20));
     let task = tokio::spawn({
         let (app, session) = (Arc::clone(app), Arc::clone(&session));
         async move { deliver_offline(&app, &session).await }
@@ -160,4 +166,28 @@ async fn a_held_row_is_not_waited_for_before_the_end() {
     transaction.commit().await.unwrap();
     assert!(closing.await.unwrap().is_empty());
     assert_eq!(said(&offline(app, alice).await), ["complete"]);
+}
+
+/// What is written while the session is being taken in is held back behind the offline frames, and dropped where they have it: so
+/// they have all of it, of every kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_meanwhile_is_whole() {
+    let cluster = Cluster::start(1).await;
+    let app = cluster.app(0);
+    let mut log = Log::open(&cluster).await;
+    let [alice, bob] = users(&cluster, ["alice", "bob"]).await;
+    let chat = log.direct(&cluster, alice, bob).await;
+    log.say(&chat, bob, "before").await;
+    log.say(&chat, alice, "my own before").await;
+    let connected_at = app.clock.now();
+    log.write(&chat, bob, Body::Recall(Recall { message_seq: Seq(1) })).await;
+    log.say(&chat, alice, "from my other device").await;
+    log.say(&chat, bob, "after").await;
+    let frames = offline_of(app, alice, connected_at).await;
+    let shown: Vec<_> =
+        frames.iter().map(|frame| (frame["action"].as_str().unwrap(), frame["data"]["seq"].as_i64())).collect();
+    let expected =
+        [("message_recalled", Some(3)), ("new_message", Some(4)), ("new_message", Some(5)), ("complete", None)];
+    assert_eq!(shown, expected);
+    assert!(frames[1]["data"].get("offline").is_none() && frames[2]["data"]["offline"] == true);
 }
