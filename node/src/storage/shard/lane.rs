@@ -31,7 +31,7 @@ use crate::tasks::Tasks;
 use attempt::After;
 use link::Link;
 pub use link::{OPTIONS, STATEMENTS};
-use recover::{Unclear, is_written, read_xmin};
+use recover::{Unclear, find_written, read_xmin};
 use waiting::Waiting;
 
 /// Told exactly once what came of a request, after its commit and after the bus has taken it (or is known to be down).
@@ -308,19 +308,21 @@ impl Lane {
     }
 
     /// Finds out what became of a commit. False: the connection is of no use.
-    async fn settle(&mut self, link: &Link, unclear: Unclear) -> bool {
+    async fn settle(&mut self, link: &Link, mut unclear: Unclear) -> bool {
         if unclear.model.book.entries.is_empty() {
             // It made no entries: what it did is the same when it is done again.
             self.put_back_unanswered(unclear.batch);
             return true;
         }
-        match tokio::time::timeout(SETTLE_LIMIT, is_written(link, &unclear.model)).await {
-            Ok(Ok(true)) => {
+        let finding = find_written(link, &unclear.model, self.context.shard.is_synchronous).boxed();
+        match tokio::time::timeout(SETTLE_LIMIT, finding).await {
+            Ok(Ok(Some(epoch))) => {
+                unclear.model.book.epoch = epoch;
                 tracing::info!(shard = self.context.shard.name, "an unclear commit was there");
                 self.hand_on(unclear).await;
                 true
             }
-            Ok(Ok(false)) => {
+            Ok(Ok(None)) => {
                 tracing::info!(shard = self.context.shard.name, "an unclear commit was not there");
                 self.put_back_unanswered(unclear.batch);
                 true

@@ -35,8 +35,13 @@ pub(super) struct Unclear {
 }
 
 /// Whether the batch's entries are in the log. Takes the locks of its conversations, so a server process that still works on
-/// the COMMIT is waited for; then commits itself, so that an answer "there" is on disk, and on the standby.
-pub(super) async fn is_written(link: &Link, model: &Model) -> Result<bool, StorageError> {
+/// the COMMIT is waited for; then commits itself, so that an answer "there" is on disk, and on the standby. Gives the epoch under
+/// which they are there; `None`: they are not.
+pub(super) async fn find_written(
+    link: &Link,
+    model: &Model,
+    is_synchronous: bool,
+) -> Result<Option<i64>, StorageError> {
     let entries = &model.book.entries;
     let ids: Vec<MessageId> = entries.iter().map(|fresh| fresh.entry.id).collect();
     let keys: Vec<Uuid> = entries.iter().map(|fresh| fresh.client_key).collect();
@@ -46,18 +51,22 @@ pub(super) async fn is_written(link: &Link, model: &Model) -> Result<bool, Stora
     let (client, statements) = (&link.client, &link.statements);
     link.take_warning();
     let read = async {
-        let (begun, locked, found) = join!(
+        let (begun, locked, found, status) = join!(
             client.batch_execute("BEGIN"),
             async { client.query(&statements.lock, &[&conversations]).await },
             async { client.query_one(&statements.find_written, &[&ids, &keys]).await },
+            async { client.query_one(&statements.status, &[&Vec::<i16>::new()]).await },
         );
         begun?;
         locked?;
         let found: i64 = found?.try_get(0)?;
+        let status = status?;
+        let (epoch, known, present): (i64, String, String) =
+            (status.try_get(2)?, status.try_get(3)?, status.try_get(4)?);
         client.batch_execute("COMMIT").await?;
-        Ok(found)
+        Ok((found, epoch, known, present))
     };
-    let found = match read.await {
+    let (found, epoch, known, present) = match read.await {
         Ok(found) => found,
         Err(error) => {
             let error: tokio_postgres::Error = error;
@@ -70,11 +79,16 @@ pub(super) async fn is_written(link: &Link, model: &Model) -> Result<bool, Stora
     if link.take_warning() {
         return Err(StorageError::Unavailable(None));
     }
+    if known != present {
+        // The connection was lost by a failover: what is there belongs to the new epoch, and is looked for again.
+        raise_epoch(link, is_synchronous, &known, &present).await?;
+        return Err(StorageError::Overloaded(None));
+    }
     let found = usize::try_from(found).unwrap_or(0);
     if found != 0 && found != entries.len() {
         tracing::error!(found, written = entries.len(), "a part of a transaction is there");
     }
-    Ok(found != 0 && found == entries.len())
+    Ok((found != 0 && found == entries.len()).then_some(epoch))
 }
 
 /// Raises the epoch for a timeline that its row does not know.
