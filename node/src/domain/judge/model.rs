@@ -66,7 +66,6 @@ pub struct Side {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "two of the row, two of what is to be written of it")]
 pub struct Group {
     pub title: String,
     pub avatar_url: Option<String>,
