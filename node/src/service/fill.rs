@@ -71,7 +71,7 @@ async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waitin
     };
     // A shard that cannot be read now: the gate begins with what is here, and what is below it is announced when it comes.
     let after = after.unwrap_or_else(|error| {
-        warn!(error = &error as &dyn std::error::Error, "where a log's gate begins could not be read");
+        warn!(error = cause(&error), "where a log's gate begins could not be read");
         first_waiting.previous()
     });
     with_post(app, conversation, |app, post, set| begin(app, post, after, set));
