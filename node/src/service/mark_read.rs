@@ -45,11 +45,16 @@ pub async fn mark_read(
         origin: None,
         reply: Box::new(|_| {}),
     };
-    let (outcome, ordinals) = match app.shards.run(request).await? {
-        Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved } => {
+    let (outcome, ordinals) = match app.shards.run(request).await {
+        Ok(Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved }) => {
             (ReadOutcome { read_seq, unread_count, has_moved }, (last_ordinal, read_ordinal))
         }
-        other => return Err(Error::internal(format!("reading came out as {other:?}"))),
+        // A pair that is listed and has no row: nobody has written, so there is nothing to read.
+        Err(Refusal::NotFound) if matches!(conversation, ConversationRef::Direct { .. }) => {
+            (ReadOutcome { read_seq: Seq::ZERO, unread_count: 0, has_moved: false }, (0, 0))
+        }
+        Err(refusal) => return Err(refusal.into()),
+        Ok(other) => return Err(Error::internal(format!("reading came out as {other:?}"))),
     };
     tell_reader(app, user, conversation.id(), outcome, ordinals, origin.as_ref()).await;
     if outcome.has_moved {
