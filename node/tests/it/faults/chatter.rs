@@ -143,6 +143,12 @@ struct Connection {
 }
 
 impl Memory {
+    /// How long what was sent first within this span waits for its answer already, where it has none.
+    pub fn longest_wait_ms(&self, span: &std::ops::Range<i64>) -> i64 {
+        let waiting = self.pending.values().filter(|pending| span.contains(&pending.first_sent_ms));
+        waiting.map(|pending| now_ms() - pending.first_sent_ms).max().unwrap_or(0)
+    }
+
     /// The greatest seq up to which nothing lacks.
     pub fn whole(&self, conversation: Uuid) -> i64 {
         let log = self.logs.get(&conversation);

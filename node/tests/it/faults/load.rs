@@ -168,13 +168,14 @@ impl Load {
         );
     }
 
-    /// The longest that an answer took, of what these users sent for the first time within this span and on one connection.
+    /// The longest that an answer took, or has not come, of what these users sent for the first time within this span.
     pub fn slowest_answer_ms(&self, users: &[usize], span: std::ops::Range<i64>) -> i64 {
         let mut slowest = 0;
         for user in users {
             let memory = self.chatters[*user].memory.lock();
             let answers = memory.acknowledged.values().filter(|answer| span.contains(&answer.first_sent_ms));
             slowest = slowest.max(answers.map(|answer| answer.at_ms - answer.first_sent_ms).max().unwrap_or(0));
+            slowest = slowest.max(memory.longest_wait_ms(&span));
         }
         slowest
     }
