@@ -56,8 +56,9 @@ async fn redis_may_go_away_and_lose_everything() {
     let answers = load.answers(&all, gone + 2_000..back, |_| true);
     assert!(answers > 200, "only {answers} answers while redis was away");
     load.chats(Duration::from_secs(5)).await;
-    eventually_within(Duration::from_secs(8), "five seconds", async || back_at.elapsed() > Duration::from_secs(5))
-        .await;
+    // As long as catching up may take, and some seconds in which all is as ever.
+    let normal_again = Duration::from_secs(8);
+    eventually_within(Duration::from_secs(9), "all is as ever", async || back_at.elapsed() > normal_again).await;
 
     // The limit of connections holds again: a fourth closes the oldest, on another node.
     let fourth = carol.connect(&cluster, 0).await;
