@@ -1,11 +1,12 @@
 //! From the router's inbox to the hub: one task, which takes what peers sent in their order and waits for nothing but the gate's lock.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use herald_router::{BootId, Event};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::gates::Arrival;
@@ -31,7 +32,10 @@ pub fn start(app: &Arc<App>, mut events: mpsc::Receiver<Event>) {
                 () = app.tasks.stopping() => return,
             };
             let Some(event) = event else { return };
-            handle(&app, event);
+            // A defect that panics costs one event, not the inbox.
+            if std::panic::catch_unwind(AssertUnwindSafe(|| handle(&app, event))).is_err() {
+                error!("handling what the router told has panicked");
+            }
         }
     });
     let task_app = Arc::clone(app);

@@ -3,10 +3,13 @@
 //! One task for each lane, so that what one lane committed is handed on in its order while the lane is at its next batch.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
+use tracing::error;
 
 use super::item_of_stored::change_of;
 use super::metrics::METRICS;
@@ -36,7 +39,11 @@ pub fn start_delivery(app: &Arc<App>, lanes: Vec<mpsc::Receiver<Commit>>) {
             let app = task_app;
             let mut batch = Vec::with_capacity(COMMITS_AT_ONCE);
             while commits.recv_many(&mut batch, COMMITS_AT_ONCE).await > 0 {
-                deliver(&app, std::mem::take(&mut batch)).await;
+                // A defect that panics costs its own batch the answers (their senders ask again), not the lane its delivery.
+                let delivering = AssertUnwindSafe(deliver(&app, std::mem::take(&mut batch))).catch_unwind();
+                if delivering.await.is_err() {
+                    error!("delivering a batch has panicked");
+                }
             }
         });
     }
