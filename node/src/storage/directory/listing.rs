@@ -32,6 +32,7 @@ made as (
     select pair.user_id, $3, '00000000-0000-0000-0000-000000000000', 1, pair.peer_id
     from receiver, (values ($1::uuid, $2::uuid), ($2, $1)) as pair (user_id, peer_id)
     where not receiver.is_out
+    order by pair.user_id
     on conflict (user_id, conversation_id, join_token) do nothing
 )
 select is_out from receiver";
@@ -58,6 +59,7 @@ const ADD_PENDING: &str = "\
 insert into listing (user_id, conversation_id, join_token, kind, pending_at)
 select joining.user_id, $3, joining.token, 2, clock_timestamp()
 from unnest($1::uuid[], $2::uuid[]) as joining (user_id, token)
+order by joining.user_id
 on conflict (user_id, conversation_id, join_token) do nothing";
 
 /// Writes the rows of joinings that are about to be committed in the shard. Answers the directory's time before the first was
@@ -93,6 +95,7 @@ pub async fn withdraw(
 const STAND_IN: &str = "\
 insert into listing (user_id, conversation_id, join_token, kind)
 select joining.user_id, $3, joining.token, 2 from unnest($1::uuid[], $2::uuid[]) as joining (user_id, token)
+order by joining.user_id
 on conflict (user_id, conversation_id, join_token) do update set pending_at = null";
 
 /// Makes rows of joinings that stand in the shard, or clears the mark of those that are there.

@@ -314,7 +314,7 @@ impl Lane {
             self.put_back_unanswered(unclear.batch);
             return true;
         }
-        let finding = find_written(link, &unclear.model, self.context.shard.is_synchronous).boxed();
+        let finding = find_written(link, &unclear.model, unclear.boot, self.context.shard.is_synchronous).boxed();
         match tokio::time::timeout(SETTLE_LIMIT, finding).await {
             Ok(Ok(Some(epoch))) => {
                 unclear.model.book.epoch = epoch;
@@ -354,7 +354,7 @@ impl Lane {
 
     /// Gives a committed batch to delivery, which answers.
     async fn hand_on(&mut self, done: Unclear) {
-        let Unclear { batch, verdicts, model, begun } = done;
+        let Unclear { batch, verdicts, model, begun, .. } = done;
         let took = begun.elapsed();
         let name = &self.context.shard.name;
         metrics::histogram!("herald_lane_batch_requests", "shard" => name.clone())

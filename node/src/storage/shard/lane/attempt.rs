@@ -129,7 +129,7 @@ impl Lane {
             self.wait_for(write(link, &changes, boot, link.client.batch_execute("COMMIT")).boxed(), &mut batch).await
         };
         drop(changes);
-        let unclear = Unclear { batch, verdicts, model, begun };
+        let unclear = Unclear { batch, verdicts, model, boot, begun };
         match written {
             Ok(()) if !link.take_warning() => {
                 self.context.crash.reach(Point::AfterCommit);

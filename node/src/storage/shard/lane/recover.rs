@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::link::Link;
 use crate::domain::judge::Verdict;
 use crate::domain::judge::model::Model;
-use crate::domain::{ConversationId, MessageId};
+use crate::domain::{BootId, ConversationId, MessageId};
 use crate::storage::StorageError;
 use crate::storage::types::Xid8;
 
@@ -19,10 +19,11 @@ use super::Queued;
 pub(super) const RAISE_EPOCH: &str =
     "update epoch set epoch = epoch + $1::int8, timeline = $2 where is_only and timeline = $3";
 
-/// Entries are there all or none: they were one transaction. The key tells them from others of the same seq.
+/// Entries are there all or none: they were one transaction. Key and boot tell them from others of the same seq: a client that got
+/// no answer may have sent again through another node, which may have given the same seqs out.
 pub(super) const FIND_WRITTEN: &str = "\
     select count(*) from unnest($1::uuid[], $2::uuid[]) k(id, client_key)
-    join entry e on e.id = k.id where e.client_key = k.client_key";
+    join entry e on e.id = k.id where e.client_key = k.client_key and e.boot = $3";
 
 pub(super) const XMIN: &str = "select pg_snapshot_xmin(pg_current_snapshot())";
 
@@ -31,6 +32,8 @@ pub(super) struct Unclear {
     pub batch: Vec<Queued>,
     pub verdicts: Vec<Verdict>,
     pub model: Model,
+    /// Under which it was written.
+    pub boot: BootId,
     pub begun: Instant,
 }
 
@@ -40,6 +43,7 @@ pub(super) struct Unclear {
 pub(super) async fn find_written(
     link: &Link,
     model: &Model,
+    boot: BootId,
     is_synchronous: bool,
 ) -> Result<Option<i64>, StorageError> {
     let entries = &model.book.entries;
@@ -54,7 +58,7 @@ pub(super) async fn find_written(
         let (begun, locked, found, status) = join!(
             client.batch_execute("BEGIN"),
             async { client.query(&statements.lock, &[&conversations]).await },
-            async { client.query_one(&statements.find_written, &[&ids, &keys]).await },
+            async { client.query_one(&statements.find_written, &[&ids, &keys, &boot.0]).await },
             async { client.query_one(&statements.status, &[&Vec::<i16>::new()]).await },
         );
         begun?;
