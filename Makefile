@@ -17,7 +17,7 @@ check: tools
 
 # All tests, over real PostgreSQL and Redis that they start themselves.
 test: check
-	cargo test --workspace
+	./deploy/run-tests
 
 tools:
 	@./deploy/install-tools

@@ -32,7 +32,11 @@ async fn several_programs_migrate_at_once() {
         async move { migrate::migrate(&config.prepare().unwrap()).await }
     });
     let done = futures_util::future::try_join_all(all).await.unwrap();
-    assert_eq!(done.iter().filter(|applied| !applied.is_empty()).count(), 1, "one did it all: {done:?}");
+    // Directory and shard are locked one after the other, so two programs may have done one each.
+    let mut applied: Vec<String> = done.into_iter().flatten().collect();
+    applied.sort();
+    let once: std::collections::BTreeSet<String> = applied.iter().cloned().collect();
+    assert!(applied.len() >= 2 && applied.len() == once.len(), "each once: {applied:?}");
     let client = provision::connect(&url).await.unwrap();
     let slots: i64 = client.query_one("select count(*) from slot", &[]).await.unwrap().get(0);
     assert_eq!(slots, 1024);

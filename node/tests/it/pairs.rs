@@ -160,6 +160,7 @@ async fn block_and_unblock_on_two_nodes_agree_after_a_stall_between_the_database
         let stall = directory.transaction().await.unwrap();
         stall.batch_execute("lock table block in access exclusive mode").await.unwrap();
 
+        let first_is_there = tokio::sync::Notify::new();
         let first = async {
             if ends_blocked {
                 unblock(&cluster, 0, &alice, &bob).await;
@@ -172,6 +173,7 @@ async fn block_and_unblock_on_two_nodes_agree_after_a_stall_between_the_database
                 is_blocked_in_shard(&cluster, &alice, &bob).await != ends_blocked
             })
             .await;
+            first_is_there.notify_one();
             if ends_blocked {
                 block(&cluster, 1, &alice, &bob).await;
             } else {
@@ -179,6 +181,7 @@ async fn block_and_unblock_on_two_nodes_agree_after_a_stall_between_the_database
             }
         };
         let watch = async {
+            first_is_there.notified().await;
             eventually("the second is in the shard", || async {
                 is_blocked_in_shard(&cluster, &alice, &bob).await == ends_blocked
             })

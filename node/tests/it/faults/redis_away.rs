@@ -38,9 +38,12 @@ async fn redis_may_go_away_and_lose_everything() {
     assert!(sent["seq"].as_i64().unwrap() >= 1);
     let ready = reqwest::get(format!("{}/readyz", cluster.url(0))).await.unwrap();
     assert_eq!(ready.status(), 200);
-    let health: serde_json::Value =
-        reqwest::get(format!("{}/health", cluster.url(0))).await.unwrap().json().await.unwrap();
-    assert_eq!(health["dependencies"]["redis"]["status"], "down", "{health}");
+    eventually_within(Duration::from_secs(5), "health says that Redis is down", async || {
+        let health: serde_json::Value =
+            reqwest::get(format!("{}/health", cluster.url(0))).await.unwrap().json().await.unwrap();
+        health["dependencies"]["redis"]["status"] == "down"
+    })
+    .await;
     eventually_within(AWAY + Duration::from_secs(1), "redis was away for long", async || gone_at.elapsed() > AWAY)
         .await;
     assert!(cluster.restart("redis").await.status.success());
