@@ -22,6 +22,10 @@ const HOLE_PATIENCE: Duration = Duration::from_millis(250);
 const FILL_TIME_MAX: Duration = Duration::from_secs(4);
 /// A wider hole is not filled: `resync` is cheaper.
 const HOLE_ENTRIES_MAX: i64 = 500;
+/// Between two readings of one hole.
+const FILL_PAUSE: Duration = Duration::from_millis(20);
+/// The node's own entries have this long to come from its lanes.
+const OWN_PATIENCE: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Member sets are asked for again this often while their shard is away; what waits for them is bounded.
 const MEMBERS_RETRY_MAX: Duration = Duration::from_secs(5);
@@ -51,7 +55,8 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
             match read_entries(&app, conversation, last, first_waiting).await {
                 Ok(found) if !found.entries.is_empty() => {
                     METRICS.gate_fills.increment(1);
-                    show_found(&app, &found);
+                    show_found(&app, &without_own(&app, found, started));
+                    tokio::time::sleep(FILL_PAUSE).await;
                 }
                 Ok(_) => tokio::time::sleep(RETRY_INTERVAL).await,
                 Err(error) => {
@@ -95,6 +100,16 @@ async fn read_entries(
 ) -> Result<FoundEntries, StorageError> {
     let shard = app.shards.of(conversation.id())?;
     read_delivery::read_hole(shard, conversation, after, before, HOLE_ENTRIES_MAX).await
+}
+
+/// What this node has just written itself is on its way from its lane, and comes with the session that sent it: it is left out for a
+/// moment, so that nobody is shown an own message as if it were another's.
+fn without_own(app: &App, mut found: FoundEntries, started: Instant) -> FoundEntries {
+    if started.elapsed() < OWN_PATIENCE {
+        let own = app.router.boot();
+        found.entries.retain(|stored| stored.boot != Some(own));
+    }
+    found
 }
 
 /// Shows entries that were read from the shard, through the gate.

@@ -22,6 +22,8 @@ pub struct StoredEntry {
     pub entry: Entry,
     /// Of an edit: the edited message as it is now.
     pub target: Option<Box<Message>>,
+    /// Who wrote it, where that was read.
+    pub boot: Option<BootId>,
 }
 
 /// Entries of one conversation, found by repair.
@@ -39,7 +41,7 @@ pub struct FoundEntries {
 const READ_MEMBERS_VERSION: &str = "select members_version from conversation where id = $1";
 const READ_MEMBERS: &str = "select user_id, first_seq, left_seq from member where conversation_id = $1";
 const READ_HOLE: &str = "
-    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
+    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at, boot
     from entry where id > $1 and id < $2 order by id limit $3";
 const READ_RECENT_START: &str = "
     select id from (
@@ -103,7 +105,10 @@ pub async fn read_hole(
     let (from, to) = (conversation.id().message(after), conversation.id().message(before));
     let rows = client.query(&statement, &[&from, &to, &limit]).await?;
     let entries = rows.iter().map(|row| entry_of(row, 0)).collect::<Result<Vec<_>, _>>()?;
-    let entries = with_targets(&client, entries).await?;
+    let mut entries = with_targets(&client, entries).await?;
+    for (stored, row) in entries.iter_mut().zip(&rows) {
+        stored.boot = Some(BootId(row.try_get(8)?));
+    }
     let (mut members_version, mut member_count) = (0, 0);
     if matches!(conversation, ConversationRef::Group { .. }) {
         let statement = client.prepare_cached(READ_CONVERSATIONS).await?;
@@ -141,7 +146,7 @@ async fn with_targets(client: &Client, entries: Vec<Entry>) -> Result<Vec<Stored
     }
     let with_target = |entry: Entry| {
         let target = edited_message(&entry).and_then(|id| targets.get(&id).cloned());
-        StoredEntry { entry, target }
+        StoredEntry { entry, target, boot: None }
     };
     Ok(entries.into_iter().map(with_target).collect())
 }
