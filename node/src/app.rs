@@ -9,25 +9,25 @@ use tokio::sync::Notify;
 
 use crate::auth::keys::Keys;
 use crate::auth::password::Passwords;
-use crate::away::Away;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::settings::Settings;
-use crate::gates::Gates;
 use crate::hub::Hub;
-use crate::known_conversations::KnownConversations;
-use crate::members::Members;
-use crate::pair_memory::PairMemory;
-use crate::presence::Presence;
-use crate::service::authenticate::UsedTokens;
-use crate::service::check_health::HealthMemory;
-use crate::service::check_rate::Rates;
-use crate::service::login_failures::Failures;
-use crate::sessions::Sessions;
-use crate::standing::Standing;
+use crate::memory::away::Away;
+use crate::memory::gates::Gates;
+use crate::memory::known_conversations::KnownConversations;
+use crate::memory::members::Members;
+use crate::memory::pairs::PairMemory;
+use crate::memory::presence::Presence;
+use crate::memory::sessions::Sessions;
+use crate::memory::standing::Standing;
+use crate::memory::unread::UnreadCounts;
+use crate::service::accounts::authenticate::UsedTokens;
+use crate::service::limits::check_rate::Rates;
+use crate::service::limits::login_failures::Failures;
+use crate::service::operations::check_health::HealthMemory;
 use crate::storage::{Directory, Shards};
 use crate::tasks::Tasks;
-use crate::unread::UnreadCounts;
 
 pub struct App {
     pub config: Arc<Config>,

@@ -1,5 +1,9 @@
 //! The sessions of this node, by user and by id. Storage of handles and nothing else: who gets what is decided by services.
 
+pub mod handle;
+pub mod received;
+pub mod turns;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -9,7 +13,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::domain::{LoginId, SessionId, UserId};
-use crate::session::SessionHandle;
+pub use handle::{Closed, SessionHandle};
 
 /// Parts of the map, each behind a lock of its own, so that deliveries of different lanes do not wait for each other.
 const PARTS: usize = 64;

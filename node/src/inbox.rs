@@ -9,12 +9,14 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::app::App;
-use crate::gates::Arrival;
+use crate::memory::gates::Arrival;
 use crate::protocol::delivery::{self, Item};
 use crate::protocol::server::{self, ResyncReason};
-use crate::service::metrics::METRICS;
-use crate::service::show_entry::{show_entry, tell_unread};
-use crate::service::{announce_presence, bury, fill, repair, signal};
+use crate::service::delivery::metrics::METRICS;
+use crate::service::delivery::show_entry::{show_entry, tell_unread};
+use crate::service::delivery::{fill, signal};
+use crate::service::presence::announce_presence;
+use crate::service::recovery::{bury, repair};
 
 /// How often unread counts that became due are told and forgotten gates are swept.
 const TICK: Duration = Duration::from_millis(250);

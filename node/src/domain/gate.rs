@@ -1,5 +1,5 @@
 //! The gate of one conversation on one node: the range of seqs that this node has shown to all its sessions of members, and what has
-//! come too early. A pure state machine; `service::deliver` holds the gates and does what they say.
+//! come too early. A pure state machine; `service::delivery` holds the gates and does what they say.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

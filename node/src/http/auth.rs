@@ -8,17 +8,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use super::address::{ClientAddress, IsHttps};
 use super::extract::{Json, Page, Paging, Path, created};
 use super::problem::HttpResult;
+use super::server::address::{ClientAddress, IsHttps};
 use super::users::UserBody;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::account::AccountKey;
 use crate::domain::{LoginId, Refusal, Timestamp};
-use crate::service::issue_tokens::{Origin, Tokens};
-use crate::service::register::Registration;
-use crate::service::{end_login, issue_ws_token, list_logins, login, refresh_login, register};
+use crate::service::accounts::issue_tokens::{Origin, Tokens};
+use crate::service::accounts::register::Registration;
+use crate::service::accounts::{end_login, issue_ws_token, list_logins, login, refresh_login, register};
 
 impl<S: Send + Sync> FromRequestParts<S> for Origin {
     type Rejection = Infallible;

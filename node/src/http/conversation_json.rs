@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::message_json::{MessageJson, message_json};
 use crate::domain::profile::Profile;
 use crate::domain::{ConversationId, Role, Seq, Timestamp, UserId};
-use crate::service::list_conversations::{ConversationView, Side};
+use crate::service::conversations::list_conversations::{ConversationView, Side};
 
 #[derive(Serialize)]
 pub struct ConversationJson<'a> {

@@ -15,10 +15,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::command::Position;
 use crate::domain::{ConversationId, ConversationKind, MessageId, Refusal, Seq, Timestamp, UserId};
-use crate::service::change_settings::{SettingsChange, change_settings};
-use crate::service::count_unread::count_unread;
-use crate::service::list_conversations::{ConversationView, list_conversations, open_direct, view_conversation};
-use crate::service::mark_read::mark_read;
+use crate::service::conversations::change_settings::{SettingsChange, change_settings};
+use crate::service::conversations::count_unread::count_unread;
+use crate::service::conversations::list_conversations::{
+    ConversationView, list_conversations, open_direct, view_conversation,
+};
+use crate::service::conversations::mark_read::mark_read;
 
 /// What can be no conversation's id is not found.
 pub fn conversation_id(id: Uuid) -> Result<ConversationId, Refusal> {

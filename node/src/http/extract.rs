@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::protocol::check_json::check_json;
-use crate::service::authenticate::{Accept, authenticate};
+use crate::service::accounts::authenticate::{Accept, authenticate};
 
 /// Greatest body, files aside, in bytes.
 pub const BODY_BYTES_MAX: usize = 128 * 1024;

@@ -18,14 +18,14 @@ use crate::domain::entry::Updated;
 use crate::domain::text::{ANNOUNCEMENT_MAX, AVATAR_URL_MAX, GROUP_NAME_MAX, IDS_MAX, TEMP_ID_MAX, check_length};
 use crate::domain::{ConversationId, Refusal, Role, Timestamp, UserId};
 use crate::protocol::field::Faults;
-use crate::service::add_members::add_members;
-use crate::service::change_group::{mute_member, set_role, update_group};
-use crate::service::create_group::{MEMBERS_MAX, NewGroup, create_group};
-use crate::service::dissolve_group::dissolve_group;
-use crate::service::leave_group::leave_group;
-use crate::service::list_conversations::view_conversation;
-use crate::service::list_members::{MemberView, check_member, find_members, list_members};
-use crate::service::remove_members::remove_members;
+use crate::service::conversations::list_conversations::view_conversation;
+use crate::service::groups::add_members::add_members;
+use crate::service::groups::change_group::{mute_member, set_role, update_group};
+use crate::service::groups::create_group::{MEMBERS_MAX, NewGroup, create_group};
+use crate::service::groups::dissolve_group::dissolve_group;
+use crate::service::groups::leave_group::leave_group;
+use crate::service::groups::list_members::{MemberView, check_member, find_members, list_members};
+use crate::service::groups::remove_members::remove_members;
 
 /// Ids of a call, each once, without `own`.
 fn each_once(field: &'static str, ids: Vec<UserId>, own: Option<UserId>) -> Result<Vec<UserId>, Refusal> {

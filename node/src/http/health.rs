@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::extract::Json;
 use crate::app::App;
-use crate::service::check_health::check_health;
+use crate::service::operations::check_health::check_health;
 
 pub fn routes() -> Router<Arc<App>> {
     Router::new().route("/health", get(health)).route("/livez", get(livez)).route("/readyz", get(readyz))

@@ -14,7 +14,7 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::{Refusal, Seq, UserId};
-use crate::service::read_history::{Between, History, read_direct_history, read_history};
+use crate::service::messages::read_history::{Between, History, read_direct_history, read_history};
 
 /// Messages of a page, without and with a `limit`.
 const PAGE_DEFAULT: usize = 50;

@@ -16,11 +16,11 @@ use crate::auth::Caller;
 use crate::domain::send::{SendRequest, SendTo};
 use crate::domain::{ConversationId, MessageId, Refusal, UserId};
 use crate::protocol::send::SendData;
-use crate::service::edit_message::edit_message_and_wait;
-use crate::service::react::react_and_wait;
-use crate::service::read_message::{MessageView, read_message, read_sent_message};
-use crate::service::recall_message::recall_message_and_wait;
-use crate::service::send_message::send_and_wait;
+use crate::service::messages::edit_message::edit_message_and_wait;
+use crate::service::messages::react::react_and_wait;
+use crate::service::messages::read_message::{MessageView, read_message, read_sent_message};
+use crate::service::messages::recall_message::recall_message_and_wait;
+use crate::service::messages::send_message::send_and_wait;
 
 /// POST /messages/{user_id}
 pub async fn send_to_user(

@@ -1,11 +1,8 @@
 //! REST: every route on this page. One file per resource; `extract` and `problem` are what they share.
 
-pub mod address;
 pub mod auth;
-pub mod connections;
 pub mod conversation_json;
 pub mod conversations;
-pub mod cors;
 pub mod extract;
 pub mod groups;
 pub mod health;
@@ -14,7 +11,7 @@ pub mod message_json;
 pub mod messages;
 pub mod problem;
 pub mod relationships;
-pub mod serve;
+pub mod server;
 pub mod users;
 
 use std::panic::AssertUnwindSafe;
@@ -32,6 +29,7 @@ use crate::app::App;
 use crate::domain::Refusal;
 use crate::session;
 use problem::HttpError;
+use server::cors;
 
 /// All that clients can call.
 pub fn client_routes(app: &Arc<App>) -> Router {

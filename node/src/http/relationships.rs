@@ -12,9 +12,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::profile::Profile;
 use crate::domain::{Timestamp, UserId};
-use crate::service::block_user::block_user;
-use crate::service::list_blocked::list_blocked;
-use crate::service::unblock_user::unblock_user;
+use crate::service::people::block_user::block_user;
+use crate::service::people::list_blocked::list_blocked;
+use crate::service::people::unblock_user::unblock_user;
 
 #[derive(Deserialize)]
 pub struct OtherBody {

@@ -14,10 +14,10 @@ use crate::auth::password::Password;
 use crate::domain::patch::Patch;
 use crate::domain::profile::Profile;
 use crate::domain::{Timestamp, UserId};
-use crate::service::change_profile::{ProfileChange, read_own_account};
-use crate::service::issue_tokens::{Account, Origin};
-use crate::service::read_profile::read_profile;
-use crate::service::{change_password, change_profile};
+use crate::service::accounts::change_profile::{ProfileChange, read_own_account};
+use crate::service::accounts::issue_tokens::{Account, Origin};
+use crate::service::accounts::{change_password, change_profile};
+use crate::service::people::read_profile::read_profile;
 
 /// The caller's own account: a User and what only its owner sees.
 #[derive(Serialize)]

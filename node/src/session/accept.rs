@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use super::live::{Credentials, Opening, run};
 use crate::app::App;
 use crate::domain::Refusal;
-use crate::http::connections::ConnectionPermit;
-use crate::http::cors::is_origin_allowed;
 use crate::http::problem::HttpError;
+use crate::http::server::connections::ConnectionPermit;
+use crate::http::server::cors::is_origin_allowed;
 
 #[derive(Deserialize)]
 struct InUrl {

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::handle::{Closed, InFlight, SessionHandle};
 use super::live::Entered;
 use super::metrics::METRICS;
 use super::welcome::{success, sync_session};
@@ -15,18 +14,19 @@ use crate::domain::command::Position;
 use crate::domain::send::SendRequest;
 use crate::domain::sync::SyncRequest;
 use crate::domain::{ConversationId, MessageId, Refusal, Timestamp};
+use crate::hub::handle::{Closed, InFlight, SessionHandle};
 use crate::protocol::client::{self, Auth, ChosenStatus, ClientFrame, Parsed, TypingTo};
 use crate::protocol::codes::CloseCode;
 use crate::protocol::server::{self, MessageSent};
-use crate::service::authenticate::{Accept, authenticate};
-use crate::service::change_message::Changed;
-use crate::service::edit_message::edit_message;
-use crate::service::mark_read::mark_read;
-use crate::service::react::react;
-use crate::service::recall_message::recall_message;
-use crate::service::send_message::{Origin, Sent, send_message};
-use crate::service::set_status::set_status;
-use crate::service::show_typing::{TypingIn, show_typing};
+use crate::service::accounts::authenticate::{Accept, authenticate};
+use crate::service::conversations::mark_read::mark_read;
+use crate::service::messages::change_message::Changed;
+use crate::service::messages::edit_message::edit_message;
+use crate::service::messages::react::react;
+use crate::service::messages::recall_message::recall_message;
+use crate::service::messages::send_message::{Origin, Sent, send_message};
+use crate::service::presence::set_status::set_status;
+use crate::service::presence::show_typing::{TypingIn, show_typing};
 
 /// Frames other than sends, recalls, edits and reactions that one connection may send in a second.
 const OTHERS_PER_SECOND: f64 = 50.0;

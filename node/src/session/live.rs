@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::dispatch::{Client, dispatch};
-use super::handle::{Close, Identity, SessionHandle, control};
 use super::metrics::METRICS;
 use super::reader::{Incoming, ReadEnd, Reader};
 use super::welcome::{First, welcome};
@@ -18,11 +17,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::domain::sync::SyncRequest;
+use crate::hub::handle::{Close, Identity, SessionHandle, control};
 use crate::protocol::client::{self, ClientFrame};
 use crate::protocol::codes::CloseCode;
-use crate::service::authenticate::{Accept, authenticate};
-use crate::service::connect::connect;
-use crate::service::disconnect::disconnect;
+use crate::service::accounts::authenticate::{Accept, authenticate};
+use crate::service::sessions::connect::connect;
+use crate::service::sessions::disconnect::disconnect;
 
 /// The first frame has this long to bring a token.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(5);

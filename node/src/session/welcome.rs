@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::SessionHandle;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::domain::sync::SyncRequest;
+use crate::hub::SessionHandle;
 use crate::protocol::frame::Frame;
 use crate::protocol::server::{self, AuthData};
-use crate::service::deliver_offline::deliver_offline;
-use crate::service::sync::{Given, sync};
+use crate::service::sync::answer_sync::{Given, sync};
+use crate::service::sync::deliver_offline::deliver_offline;
 
 /// Seconds between a client's pings.
 const HEARTBEAT_S: u32 = 30;

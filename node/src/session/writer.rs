@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::handle::{Close, Outgoing, Pinged, SessionHandle, control};
+use crate::hub::handle::{Close, Outgoing, Pinged, SessionHandle, control};
 use crate::protocol::codes::CloseCode;
 
 /// Frames in one system call.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use herald_node::config::Key;
 use herald_node::domain::{LoginId, UserId};
-use herald_node::service::authenticate::{Accept, authenticate};
-use herald_node::service::settings::set_setting;
+use herald_node::service::accounts::authenticate::{Accept, authenticate};
+use herald_node::service::feed::load_settings::set_setting;
 use herald_node::storage::directory::accounts::{set_disabled, set_roles};
 use herald_node::storage::{migrate, provision};
 use reqwest::Method;

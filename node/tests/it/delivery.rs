@@ -199,7 +199,7 @@ async fn an_older_entry_that_comes_after_a_newer_one_is_not_shown_but_announced(
     assert_eq!(receiver.next_message().await["content"], "second");
     // The silent node dies in the eyes of the others: its entries are delivered for it.
     let boot = cluster.app(2).router.boot();
-    herald_node::service::bury::bury(cluster.app(0), boot, Duration::from_secs(90));
+    herald_node::service::recovery::bury::bury(cluster.app(0), boot, Duration::from_secs(90));
     let resync = receiver.expect("resync").await;
     assert_eq!(resync["data"]["conversation_ids"], json!([first["conversation_id"]]));
     assert!(receiver.has_none("chat/new_message", Duration::from_millis(300)).await);
@@ -218,7 +218,7 @@ async fn what_a_dead_node_committed_and_did_not_send_is_delivered_for_it() {
     }
     let boot = cluster.app(2).router.boot();
     for node in 0..2 {
-        herald_node::service::bury::bury(cluster.app(node), boot, Duration::ZERO);
+        herald_node::service::recovery::bury::bury(cluster.app(node), boot, Duration::ZERO);
     }
     assert_eq!(receiver.next_message().await["content"], "second");
     assert_eq!(receiver.next_message().await["content"], "third");
@@ -234,7 +234,7 @@ async fn after_a_loss_is_noticed_what_was_missed_is_shown() {
     let well_at = herald_router::Moment::now();
     alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
     let boot = cluster.app(2).router.boot();
-    herald_node::service::repair::after_loss(cluster.app(1), Some(boot), well_at);
+    herald_node::service::recovery::repair::after_loss(cluster.app(1), Some(boot), well_at);
     assert_eq!(receiver.next_message().await["content"], "lost");
 }
 

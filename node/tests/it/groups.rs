@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use herald_node::domain::command::Joining;
 use herald_node::domain::{ConversationId, JoinToken, UserId};
-use herald_node::service::sweep_listings::sweep_listings;
+use herald_node::service::groups::sweep_listings::sweep_listings;
 use herald_node::storage::directory::listing;
 use serde_json::{Value, json};
 use uuid::Uuid;

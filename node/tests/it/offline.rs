@@ -6,10 +6,10 @@ use std::time::Duration;
 use herald_node::app::App;
 use herald_node::domain::entry::{Recall, Updated};
 use herald_node::domain::{Body, ConversationRef, LoginId, Seq, Timestamp, UserId};
-use herald_node::service::deliver_offline::deliver_offline;
-use herald_node::service::mark_received::{Moment, mark_received};
-use herald_node::session::SessionHandle;
-use herald_node::session::handle::Identity;
+use herald_node::hub::SessionHandle;
+use herald_node::hub::handle::Identity;
+use herald_node::service::sessions::mark_received::{Moment, mark_received};
+use herald_node::service::sync::deliver_offline::deliver_offline;
 use serde_json::Value;
 
 use crate::support::cluster::{Cluster, Setup};

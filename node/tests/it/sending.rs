@@ -210,9 +210,14 @@ async fn friends_only_when_the_setting_says_so() {
     let hello = json!({"receiver_id": bob.id, "content": "hello"});
     assert_eq!(phone.chat_refused(hello).await["code"], "not_friends");
     let actor = herald_node::domain::command::Actor { id: herald_node::domain::UserId(alice.id), name: "alice".into() };
-    herald_node::service::make_friends::make_friends(cluster.app(0), actor, herald_node::domain::UserId(bob.id), true)
-        .await
-        .unwrap();
+    herald_node::service::people::make_friends::make_friends(
+        cluster.app(0),
+        actor,
+        herald_node::domain::UserId(bob.id),
+        true,
+    )
+    .await
+    .unwrap();
     assert_eq!(phone.say(bob.id, "hello").await["seq"], 1);
     assert_eq!(phone.say(bob.id, "again").await["seq"], 2, "friends have no first message limit");
 }

@@ -591,7 +591,7 @@ async fn friends_see_each_other_come_choose_and_go() {
         name: alice.name.as_str().into(),
     };
     let bob_id = herald_node::domain::UserId(bob.id);
-    herald_node::service::make_friends::make_friends(cluster.app(0), actor, bob_id, true).await.unwrap();
+    herald_node::service::people::make_friends::make_friends(cluster.app(0), actor, bob_id, true).await.unwrap();
     let mut friend = bob.connect(&cluster, 1).await;
     let mut stranger = carol.connect(&cluster, 1).await;
     let mut device = alice.connect(&cluster, 0).await;

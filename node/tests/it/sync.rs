@@ -8,8 +8,8 @@ use herald_node::app::App;
 use herald_node::domain::entry::{Edit, Reaction, Recall, Updated};
 use herald_node::domain::sync::{Held, SyncRequest};
 use herald_node::domain::{Body, ConversationRef, Refusal, Seq, UserId};
-use herald_node::service::sync::sync;
-use herald_node::session::SessionHandle;
+use herald_node::hub::SessionHandle;
+use herald_node::service::sync::answer_sync::sync;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -430,7 +430,7 @@ async fn what_is_unknown_is_gone_and_what_is_empty_has_a_page() {
     let of_others = log.direct(&cluster, bob, carol).await;
     log.say(&of_others, bob, "private").await;
     let unwritten = ConversationRef::direct(alice, bob);
-    herald_node::service::list_conversations::open_direct(app, alice, bob).await.unwrap();
+    herald_node::service::conversations::list_conversations::open_direct(app, alice, bob).await.unwrap();
     let ids = [Uuid::nil(), of_others.id().0, unwritten.id().0, ConversationRef::direct(alice, carol).id().0];
     let conversations = ids.iter().map(|id| Held { conversation_id: *id, seq: Seq(0) }).collect();
     let frames =

@@ -15,7 +15,7 @@ use crate::domain::UserId;
 use crate::domain::account::Username;
 use crate::domain::command::Actor;
 use crate::run::Node;
-use crate::service::make_friends::make_friends;
+use crate::service::people::make_friends::make_friends;
 use crate::storage::directory::seed::{self, SeedAccount};
 use crate::storage::provision::Connection;
 use crate::storage::{migrate, provision};

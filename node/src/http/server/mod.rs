@@ -1,0 +1,6 @@
+//! How requests come to the routes: sockets, who is at their other end, other origins.
+
+pub mod address;
+pub mod connections;
+pub mod cors;
+pub mod serve;

@@ -1,0 +1,12 @@
+//! What this node remembers and its services share: bounded, without I/O, and all of it may be lost. What a memory lacks is read
+//! again, or asked of the one who knows.
+
+pub mod away;
+pub mod gates;
+pub mod known_conversations;
+pub mod members;
+pub mod pairs;
+pub mod presence;
+pub mod sessions;
+pub mod standing;
+pub mod unread;

@@ -1,0 +1,12 @@
+//! Who is calling, and the caller's own account: registering, logging in and out, tokens, the profile.
+
+pub mod authenticate;
+pub mod change_password;
+pub mod change_profile;
+pub mod end_login;
+pub mod issue_tokens;
+pub mod issue_ws_token;
+pub mod list_logins;
+pub mod login;
+pub mod refresh_login;
+pub mod register;

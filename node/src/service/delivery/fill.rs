@@ -1,0 +1,180 @@
+//! What delivery has to read from a shard before it can go on: holes in a log, member sets, unread counts of small groups. Each is a
+//! task of its own with a bounded number of tries, so that a shard that is away stops nothing else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::item_of_stored::item_of_stored;
+use super::metrics::METRICS;
+use super::show_entry::{begin, give_up, members_are_here, show_entry, tell_unread};
+use crate::app::App;
+use crate::domain::{ConversationId, ConversationRef, Seq};
+use crate::memory::gates::Arrival;
+use crate::storage::StorageError;
+use crate::storage::error::cause;
+use crate::storage::shard::read_delivery::{self, FoundEntries};
+
+/// A hole is often only another node's entry on its way: it gets this long to come.
+const HOLE_PATIENCE: Duration = Duration::from_millis(250);
+/// After this a hole is given up and the sessions are told to sync.
+const FILL_TIME_MAX: Duration = Duration::from_secs(4);
+/// A wider hole is not filled: `resync` is cheaper.
+const HOLE_ENTRIES_MAX: i64 = 500;
+/// Between two readings of one hole.
+const FILL_PAUSE: Duration = Duration::from_millis(20);
+/// The node's own entries have this long to come from its lanes.
+const OWN_PATIENCE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// Member sets are asked for again this often while their shard is away; what waits for them is bounded.
+const MEMBERS_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Fills the holes of a gate until nothing waits at it, or gives them up.
+pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("fill", async move {
+        let app = task_app;
+        let started = Instant::now();
+        let mut has_waited = false;
+        while let Some((last, first_waiting)) = next_hole(&app, &conversation) {
+            let Some(last) = last else {
+                begin_gate(&app, &conversation, first_waiting).await;
+                continue;
+            };
+            if !has_waited {
+                has_waited = true;
+                tokio::time::sleep(HOLE_PATIENCE).await;
+                continue;
+            }
+            let is_too_wide = first_waiting.0 - last.0 > HOLE_ENTRIES_MAX;
+            if is_too_wide || started.elapsed() > FILL_TIME_MAX || app.tasks.is_stopping() {
+                with_post(&app, &conversation, |app, post, set| give_up(app, post, &conversation, set));
+                continue;
+            }
+            match read_entries(&app, conversation, last, first_waiting).await {
+                Ok(found) if !found.entries.is_empty() => {
+                    METRICS.gate_fills.increment(1);
+                    show_found(&app, &without_own(&app, found, started));
+                    tokio::time::sleep(FILL_PAUSE).await;
+                }
+                Ok(_) => tokio::time::sleep(RETRY_INTERVAL).await,
+                Err(error) => {
+                    debug!(error = cause(&error), "a hole could not be read");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        }
+    });
+}
+
+/// Nothing was shown of this log yet, and entries just before the first that waits may be on their way: the gate begins before those.
+async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waiting: Seq) {
+    let after = match app.shards.of(conversation.id()) {
+        Ok(shard) => read_delivery::read_recent_start(shard, conversation.id(), first_waiting).await,
+        Err(error) => Err(error),
+    };
+    // A shard that cannot be read now: the gate begins with what is here, and what is below it is announced when it comes.
+    let after = after.unwrap_or_else(|error| {
+        warn!(error = cause(&error), "where a log's gate begins could not be read");
+        first_waiting.previous()
+    });
+    with_post(app, conversation, |app, post, set| begin(app, post, after, set));
+}
+
+/// The hole to fill next, after the last that was shown (none: nothing was) and before the first that waits. None: the filling is over, and a later hole starts another.
+fn next_hole(app: &App, conversation: &ConversationRef) -> Option<(Option<Seq>, Seq)> {
+    let mut map = app.gates.lock(conversation.id());
+    let post = map.get_mut(&conversation.id())?;
+    let hole = post.gate.hole();
+    post.is_filling = hole.is_some();
+    let is_empty = post.gate.is_empty();
+    hole.map(|(last, first_waiting)| ((!is_empty).then_some(last), first_waiting))
+}
+
+async fn read_entries(
+    app: &App,
+    conversation: ConversationRef,
+    after: Seq,
+    before: Seq,
+) -> Result<FoundEntries, StorageError> {
+    let shard = app.shards.of(conversation.id())?;
+    read_delivery::read_hole(shard, conversation, after, before, HOLE_ENTRIES_MAX).await
+}
+
+/// What this node has just written itself is on its way from its lane, and comes with the session that sent it: it is left out for a
+/// moment, so that nobody is shown an own message as if it were another's.
+fn without_own(app: &App, mut found: FoundEntries, started: Instant) -> FoundEntries {
+    if started.elapsed() < OWN_PATIENCE {
+        let own = app.router.boot();
+        found.entries.retain(|stored| stored.boot != Some(own));
+    }
+    found
+}
+
+/// Shows entries that were read from the shard, through the gate.
+pub fn show_found(app: &Arc<App>, found: &FoundEntries) {
+    for stored in &found.entries {
+        let item = item_of_stored(&found.conversation, found.epoch, found.members_version, found.member_count, stored);
+        show_entry(app, Arrival { item, origin: None });
+    }
+}
+
+/// Runs `act` with the conversation's post, locked, and its member set.
+fn with_post(
+    app: &Arc<App>,
+    conversation: &ConversationRef,
+    act: impl FnOnce(&Arc<App>, &mut crate::memory::gates::Post, Option<&crate::memory::members::SharedSet>),
+) {
+    let set = app.members.get(conversation.id());
+    let mut map = app.gates.lock(conversation.id());
+    if let Some(post) = map.get_mut(&conversation.id()) {
+        act(app, post, set.as_ref());
+    }
+}
+
+/// Reads a group's member set, however long its shard is away, and lets go on what waits for it.
+pub fn read_members_for(app: &Arc<App>, conversation: ConversationRef) {
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("read members", async move {
+        let app = task_app;
+        let mut pause = Duration::from_millis(50);
+        while !app.tasks.is_stopping() {
+            let result = match app.shards.of(conversation.id()) {
+                Ok(shard) => read_delivery::read_members(shard, conversation.id()).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(set) => {
+                    let set = app.members.put(conversation.id(), set);
+                    return members_are_here(&app, conversation.id(), &set);
+                }
+                Err(error) => debug!(error = cause(&error), "members could not be read"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MEMBERS_RETRY_MAX);
+        }
+    });
+}
+
+/// Counts a small group's unread messages and tells its members who are here.
+pub fn count_group(app: &Arc<App>, conversation: ConversationId) {
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("count group", async move {
+        let app = task_app;
+        let Ok(shard) = app.shards.of(conversation) else { return };
+        match read_delivery::read_group_unread(shard, conversation).await {
+            Ok(counts) => {
+                let now = Instant::now();
+                for (user, last, read) in counts {
+                    if app.hub.has_user(user)
+                        && let Some(due) = app.unread.note(user, conversation, last, read, now)
+                    {
+                        tell_unread(&app, due);
+                    }
+                }
+            }
+            Err(error) => debug!(error = cause(&error), "a group could not be counted"),
+        }
+    });
+}

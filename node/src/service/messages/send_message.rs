@@ -1,0 +1,175 @@
+//! Where a message is sent, by frame or by REST: its place is found, the rate asked, a first message looked up, and the rest is the
+//! writer lane's: it decides under the conversation's lock, commits, hands over to delivery, and then the reply is called.
+
+use std::sync::{Arc, LazyLock};
+
+use metrics::{Counter, counter};
+
+use crate::app::App;
+use crate::domain::command::{Actor, Command, Outcome};
+use crate::domain::message::NewMessage;
+use crate::domain::send::{SendRequest, SendTo};
+use crate::domain::{ConversationKind, ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
+use crate::error::{Error, Result};
+use crate::protocol::codes::problem_of;
+use crate::service::conversations::resolve::resolve;
+use crate::service::limits::check_rate::{self, Rate};
+use crate::storage::directory::listing::{self, Receiver};
+pub use crate::storage::shard::lane::Origin;
+use crate::storage::shard::lane::Request;
+
+/// A message that is durable.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub temp_id: String,
+    pub conversation: ConversationRef,
+    pub seq: Seq,
+    pub created_at: Timestamp,
+    /// This `temp_id` was sent before, and this is its first answer.
+    pub is_repeat: bool,
+}
+
+impl Sent {
+    pub fn message_id(&self) -> MessageId {
+        self.conversation.id().message(self.seq)
+    }
+}
+
+struct SendMetrics {
+    accepted: Counter,
+    repeated: Counter,
+}
+
+static METRICS: LazyLock<SendMetrics> = LazyLock::new(|| SendMetrics {
+    accepted: counter!("herald_messages_accepted_total"),
+    repeated: counter!("herald_messages_repeated_total"),
+});
+
+fn count(result: &Result<Sent, Refusal>) {
+    match result {
+        Ok(sent) if sent.is_repeat => METRICS.repeated.increment(1),
+        Ok(_) => METRICS.accepted.increment(1),
+        Err(refusal) => {
+            counter!("herald_messages_rejected_total", "reason" => problem_of(refusal).code).increment(1);
+        }
+    }
+}
+
+/// What becomes of a send that has been let through to the lane.
+struct Admitted {
+    conversation: ConversationRef,
+    /// Only a repeat is answered, everything else is refused with this.
+    unless_repeat: Option<Refusal>,
+    /// A token was taken, to be given back for a repeat.
+    has_token: bool,
+}
+
+/// Sends a message. Returns when it is queued, so that one connection's sends keep their order; `reply` is called exactly once, when
+/// it is durable or refused.
+pub async fn send_message(
+    app: &Arc<App>,
+    sender: Actor,
+    request: SendRequest,
+    origin: Option<Origin>,
+    reply: impl FnOnce(Result<Sent, Refusal>) + Send + 'static,
+) {
+    let reply = |result: Result<Sent, Refusal>| {
+        count(&result);
+        reply(result);
+    };
+    match admit(app, sender.id, request.to).await {
+        Ok(admitted) => submit(app, sender, request.message, admitted, origin, reply),
+        Err(error) => reply(Err(error.into_refusal())),
+    }
+}
+
+/// The same, waiting for the answer.
+pub async fn send_and_wait(app: &Arc<App>, sender: Actor, request: SendRequest) -> Result<Sent> {
+    let (sender_half, answer) = tokio::sync::oneshot::channel();
+    send_message(app, sender, request, None, move |result| {
+        let _ = sender_half.send(result);
+    })
+    .await;
+    Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
+}
+
+/// Everything that is decided before the lane. What is refused here for good is still looked up as a repeat, where there can be one.
+async fn admit(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Admitted> {
+    let place = find(app, sender, to).await?;
+    let rate = check_rate::check_send(app, sender).await;
+    match (place, rate) {
+        (_, Rate::Refused { retry_after_ms }) | (None, Rate::Over { retry_after_ms }) => {
+            Err(Refusal::RateLimited { retry_after_ms }.into())
+        }
+        (None, Rate::Allowed) => Err(Refusal::NotFound.into()),
+        (Some(conversation), Rate::Over { retry_after_ms }) => {
+            let unless_repeat = Some(Refusal::RateLimited { retry_after_ms });
+            Ok(Admitted { conversation, unless_repeat, has_token: false })
+        }
+        (Some(conversation), Rate::Allowed) => {
+            let unless_repeat = meet_receiver(app, sender, &conversation).await?;
+            Ok(Admitted { conversation, unless_repeat, has_token: true })
+        }
+    }
+}
+
+/// The conversation that is meant; none where it cannot exist or is not the sender's to know.
+async fn find(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Option<ConversationRef>> {
+    match to {
+        SendTo::User(receiver) if receiver == sender => Err(Refusal::field("receiver_id", "is yourself").into()),
+        SendTo::User(receiver) => Ok(Some(ConversationRef::direct(sender, receiver))),
+        SendTo::Group(id) => Ok(Some(ConversationRef::Group { id })),
+        SendTo::Conversation(id) => resolve(app, sender, id).await,
+        SendTo::Nowhere => Ok(None),
+    }
+}
+
+/// Before what may be the first message of a pair: is there somebody to receive it, and is it listed for both? Answers why not.
+async fn meet_receiver(app: &App, sender: UserId, conversation: &ConversationRef) -> Result<Option<Refusal>> {
+    let Some(receiver) = conversation.peer_of(sender) else { return Ok(None) };
+    if app.standing.is_out(receiver) {
+        return Ok(Some(Refusal::NotFound));
+    }
+    if app.known_conversations.contains(conversation.id()) {
+        return Ok(None);
+    }
+    match listing::list_pair(&app.directory, sender, receiver, conversation.id()).await? {
+        Receiver::Listed => Ok(None),
+        Receiver::Out => Ok(Some(Refusal::NotFound)),
+        Receiver::Unknown => Err(Refusal::NotFound.into()),
+    }
+}
+
+fn submit(
+    app: &Arc<App>,
+    sender: Actor,
+    message: NewMessage,
+    admitted: Admitted,
+    origin: Option<Origin>,
+    reply: impl FnOnce(Result<Sent, Refusal>) + Send + 'static,
+) {
+    let Admitted { conversation, unless_repeat, has_token } = admitted;
+    let over_rate_ms = unless_repeat.as_ref().map(|refusal| match refusal {
+        Refusal::RateLimited { retry_after_ms } => *retry_after_ms,
+        _ => 0,
+    });
+    let (user, temp_id, app_then) = (sender.id, message.temp_id.clone(), Arc::clone(app));
+    let then = move |result| match result {
+        Ok(Outcome::Sent { seq, created_at, is_repeat }) => {
+            if conversation.kind() == ConversationKind::Direct {
+                app_then.known_conversations.add(conversation.id());
+            }
+            if is_repeat && has_token {
+                check_rate::refund_send(&app_then, user);
+            }
+            reply(Ok(Sent { temp_id, conversation, seq, created_at, is_repeat }));
+        }
+        Ok(other) => reply(Err(Error::internal(format!("a send came out as {other:?}")).into_refusal())),
+        Err(Refusal::RateLimited { retry_after_ms }) => {
+            reply(Err(unless_repeat.unwrap_or(Refusal::RateLimited { retry_after_ms })));
+        }
+        Err(refusal) => reply(Err(refusal)),
+    };
+    let command = Command::Send { message, over_rate_ms };
+    app.shards.submit(Request { conversation, actor: sender, command, origin, reply: Box::new(then) });
+}

@@ -1,0 +1,5 @@
+//! Who is there, and who is typing.
+
+pub mod announce_presence;
+pub mod set_status;
+pub mod show_typing;

@@ -1,0 +1,16 @@
+//! Chooses a status: one per user, kept until another is chosen.
+
+use std::time::Instant;
+
+use crate::app::App;
+use crate::domain::UserId;
+use crate::error::Result;
+use crate::memory::presence::Cause;
+use crate::protocol::client::ChosenStatus;
+
+/// Keeps the choice and lets friends know within a second.
+pub async fn set_status(app: &App, user: UserId, status: ChosenStatus) -> Result<()> {
+    app.router.set_status(user.0, status.as_str()).await?;
+    app.presence.note(user, Cause::Chosen, Instant::now());
+    Ok(())
+}

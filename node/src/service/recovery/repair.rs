@@ -1,0 +1,117 @@
+//! After entries may have been lost: reads what was written since all was known well, and shows it through the gates, which know what
+//! was shown before. Only where there is far too much of it are sessions told to sync instead.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use herald_router::{Moment, RoutesGoneReason};
+use tracing::{debug, info, warn};
+
+use crate::app::App;
+use crate::domain::BootId;
+use crate::protocol::server::{self, ResyncReason};
+use crate::service::delivery::fill::show_found;
+use crate::service::delivery::metrics::METRICS;
+use crate::storage::error::cause;
+use crate::storage::shard::Shard;
+use crate::storage::shard::read_delivery::{self, BRIN_MARGIN, Since};
+use crate::storage::types::Xid8;
+
+/// Entries that one repair reads of one shard at most; beyond, sessions are told to sync.
+const ENTRIES_MAX: i64 = 20_000;
+/// The sign that all was well may itself be a little late: repair begins this much earlier.
+const WELL_MARGIN: Duration = Duration::from_secs(5);
+/// How long a shard that is away is asked again before the sessions are told to sync.
+const TRY_TIME_MAX: Duration = Duration::from_mins(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// `resync` to all sessions is spread over this time.
+const RESYNC_SPREAD: Duration = Duration::from_secs(3);
+
+/// Entries of one peer (`None`: of anyone) since `well_at` may be missing.
+pub fn after_loss(app: &Arc<App>, from: Option<BootId>, well_at: Moment) {
+    info!(from = ?from, seconds = well_at.ago().as_secs_f64(), "entries may have been lost: repairing");
+    repair_shards(app, from, well_at, ResyncReason::BusLost);
+}
+
+/// This node's routes were gone: they are put back first, so that what is committed from then on comes by itself, and then what was
+/// written since is shown.
+pub fn after_routes_gone(app: &Arc<App>, reason: RoutesGoneReason, well_at: Moment) {
+    info!(?reason, seconds = well_at.ago().as_secs_f64(), "routes were gone: putting them back");
+    let resync = match reason {
+        RoutesGoneReason::NewBoot => ResyncReason::NodeFenced,
+        RoutesGoneReason::RedisLostData => ResyncReason::BusLost,
+    };
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("routes gone", async move {
+        let app = task_app;
+        crate::service::sessions::restore_routes::restore_routes(&app).await;
+        repair_shards(&app, None, well_at, resync);
+    });
+}
+
+fn repair_shards(app: &Arc<App>, from: Option<BootId>, well_at: Moment, resync: ResyncReason) {
+    if app.hub.is_empty() {
+        return;
+    }
+    METRICS.repairs.increment(1);
+    for shard in app.shards.all() {
+        let (task_app, shard) = (Arc::clone(app), Arc::clone(shard));
+        app.tasks.spawn("repair", async move {
+            repair_shard(&task_app, &shard, from, well_at, resync).await;
+        });
+    }
+}
+
+async fn repair_shard(app: &Arc<App>, shard: &Shard, from: Option<BootId>, well_at: Moment, resync: ResyncReason) {
+    let started = Instant::now();
+    // The cursor is taken now, however long the shard is away: what is read later is only more.
+    let well = Instant::now().checked_sub(well_at.ago() + WELL_MARGIN);
+    let tx = well.and_then(|moment| shard.cursor_before(moment));
+    while started.elapsed() < TRY_TIME_MAX && !app.tasks.is_stopping() {
+        match read(shard, from, well_at, tx).await {
+            Ok((found, false)) => {
+                debug!(shard = shard.name, conversations = found.len(), "repairing");
+                return found.iter().for_each(|found| show_found(app, found));
+            }
+            Ok((_, true)) => break,
+            Err(error) => {
+                debug!(error = cause(&error), shard = shard.name, "repair could not read");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        }
+    }
+    warn!(shard = shard.name, "too much was lost, or the shard is away: telling all sessions to sync");
+    tell_all_to_sync(app, resync).await;
+}
+
+/// A cursor that this node does not remember (it has just started, or the moment is too long ago) is 0: then only the time limits.
+async fn read(
+    shard: &Shard,
+    from: Option<BootId>,
+    well_at: Moment,
+    tx: Option<Xid8>,
+) -> Result<(Vec<read_delivery::FoundEntries>, bool), crate::storage::StorageError> {
+    let (_, now) = read_delivery::read_snapshot(shard).await?;
+    let margin = if tx.is_some() { BRIN_MARGIN } else { Duration::from_secs(15) };
+    let created_at = now.minus(well_at.ago() + WELL_MARGIN + margin);
+    let since = Since { tx: tx.unwrap_or_default(), created_at, boot: from };
+    read_delivery::read_since(shard, since, ENTRIES_MAX).await
+}
+
+/// `resync` to every session of this node, spread over some seconds, so that they do not all sync at once.
+pub async fn tell_all_to_sync(app: &App, reason: ResyncReason) {
+    let frame = server::resync(reason, None);
+    let parts = crate::hub::Hub::parts();
+    let pause = RESYNC_SPREAD / u32::try_from(parts).unwrap_or(1);
+    for part in 0..parts {
+        let sessions = app.hub.some(part);
+        if sessions.is_empty() {
+            continue;
+        }
+        METRICS.resyncs.increment(u64::try_from(sessions.len()).unwrap_or(0));
+        for session in &sessions {
+            session.send(&frame);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
