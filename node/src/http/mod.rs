@@ -1,4 +1,4 @@
-//! REST: every route on this page. One file per resource; `extract` and `problem` are what they share.
+//! REST: every route on this page, by subject as in `service`. One file per resource; `extract` and `problem` are what they share.
 
 pub mod auth;
 pub mod conversation_json;
@@ -13,23 +13,18 @@ pub mod problem;
 pub mod relationships;
 pub mod server;
 pub mod users;
+pub mod websocket;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
-use futures_util::FutureExt as _;
 
 use crate::app::App;
-use crate::domain::Refusal;
-use crate::session;
-use problem::HttpError;
-use server::cors;
+use server::catch_panic::catch_panic;
+use server::cors::cors;
+use server::count_requests::count_requests;
 
 /// All that clients can call.
 pub fn client_routes(app: &Arc<App>) -> Router {
@@ -37,15 +32,15 @@ pub fn client_routes(app: &Arc<App>) -> Router {
         .nest("/api/v1", api())
         .nest("/api", api())
         .merge(health::routes())
-        .route("/ws", get(session::accept))
-        .route("/ws/chat", get(session::accept))
-        .route("/api/v1/ws/chat", get(session::accept))
-        .route("/api/v1/realtime", get(session::accept))
+        .route("/ws", get(websocket::accept))
+        .route("/ws/chat", get(websocket::accept))
+        .route("/api/v1/ws/chat", get(websocket::accept))
+        .route("/api/v1/realtime", get(websocket::accept))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(app), cors::cors))
+        .layer(from_fn_with_state(Arc::clone(app), cors))
         .layer(from_fn(catch_panic))
-        .layer(from_fn(count))
+        .layer(from_fn(count_requests))
         .with_state(Arc::clone(app))
 }
 
@@ -60,6 +55,11 @@ pub fn internal_routes(app: &Arc<App>) -> Router {
 
 /// The same routes answer under `/api/v1` and `/api`.
 fn api() -> Router<Arc<App>> {
+    Router::new().merge(accounts()).merge(people()).merge(conversations()).merge(messages()).merge(operations())
+}
+
+/// Registering, logging in and out, the caller's own account.
+fn accounts() -> Router<Arc<App>> {
     Router::new()
         .route("/auth/login", post(auth::login))
         .route("/auth/logout", post(auth::logout))
@@ -68,30 +68,34 @@ fn api() -> Router<Arc<App>> {
         .route("/auth/sessions", get(auth::list_sessions))
         .route("/auth/sessions/{id}", delete(auth::end_session))
         .route("/auth/ws-token", post(auth::ws_token))
-        .route("/conversations", get(conversations::list).post(conversations::open))
-        .route("/conversations/group", post(groups::create))
-        .nest("/conversations/{id}", group())
-        .route("/groups", get(conversations::list_groups).post(groups::create))
-        .nest("/groups/{id}", group())
-        .route("/health", get(health::health))
         .route("/message/ws-token", post(auth::ws_token))
-        .route("/messages/unread-count", get(conversations::unread_count))
-        .route("/messages/{id}", get(history::with_user).post(messages::send_to_user).patch(messages::edit))
-        .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
-        .route("/messages/{id}/read", post(conversations::read_message))
-        .route("/messages/{id}/recall", post(messages::recall))
-        .route("/relationships/block", post(relationships::block))
-        .route("/relationships/blocked", get(relationships::blocked))
-        .route("/relationships/unblock", post(relationships::unblock))
         .route("/users/login", post(auth::login))
         .route("/users/me", get(users::me).patch(users::patch_me))
         .route("/users/me/password", post(users::change_password))
         .route("/users/register", post(auth::register))
+}
+
+/// Other users: what is shown of them, blocks.
+fn people() -> Router<Arc<App>> {
+    Router::new()
+        .route("/relationships/block", post(relationships::block))
+        .route("/relationships/blocked", get(relationships::blocked))
+        .route("/relationships/unblock", post(relationships::unblock))
         .route("/users/{id}", get(users::one))
 }
 
+/// Conversations of both kinds.
+fn conversations() -> Router<Arc<App>> {
+    Router::new()
+        .route("/conversations", get(conversations::list).post(conversations::open))
+        .route("/conversations/group", post(groups::create))
+        .nest("/conversations/{id}", conversation())
+        .route("/groups", get(conversations::list_groups).post(groups::create))
+        .nest("/groups/{id}", conversation())
+}
+
 /// What both prefixes lead to: a group is a conversation.
-fn group() -> Router<Arc<App>> {
+fn conversation() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(conversations::one).put(groups::update).delete(groups::dissolve))
         .route("/leave", post(groups::leave))
@@ -105,25 +109,19 @@ fn group() -> Router<Arc<App>> {
         .route("/settings", patch(conversations::settings))
 }
 
-/// A panic ends its request, not the connection.
-async fn catch_panic(request: Request, next: Next) -> Response {
-    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    outcome.unwrap_or_else(|_| {
-        tracing::error!("a request panicked");
-        HttpError(Refusal::Internal).into_response()
-    })
+/// Messages by their own id, or by the user they are exchanged with.
+fn messages() -> Router<Arc<App>> {
+    Router::new()
+        .route("/messages/unread-count", get(conversations::unread_count))
+        .route("/messages/{id}", get(history::with_user).post(messages::send_to_user).patch(messages::edit))
+        .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
+        .route("/messages/{id}/read", post(conversations::read_message))
+        .route("/messages/{id}/recall", post(messages::recall))
 }
 
-/// Requests and their times, by route and status.
-async fn count(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let route =
-        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("herald_http_requests_total", "route" => route.clone(), "status" => status).increment(1);
-    metrics::histogram!("herald_http_request_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
-    response
+/// What operators ask; more of it is at the root and on the internal port.
+fn operations() -> Router<Arc<App>> {
+    Router::new().route("/health", get(health::health))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -14,34 +14,21 @@ use tokio::net::TcpStream;
 
 use super::live::{Credentials, Opening, run};
 use crate::app::App;
-use crate::domain::Refusal;
-use crate::http::problem::HttpError;
-use crate::http::server::connections::ConnectionPermit;
-use crate::http::server::cors::is_origin_allowed;
 
 #[derive(Deserialize)]
 struct InUrl {
     token: Option<String>,
 }
 
-/// Every WebSocket endpoint. Who has no good token, or comes from a foreign page, is let in first and closed with 1008 then, so that
-/// browsers can see the reason.
-pub async fn accept(State(app): State<Arc<App>>, mut request: Request) -> Response {
-    if let Some(refused) = refuse(&request) {
-        return refused;
-    }
-    if app.is_draining() {
-        return HttpError(Refusal::Unavailable).into_response();
-    }
-    let Some(permit) = request.extensions().get::<ConnectionPermit>().cloned() else {
-        return HttpError(Refusal::RateLimited { retry_after_ms: 1_000 }).into_response();
-    };
-    let credentials = credentials_of(&app, &request);
+/// Upgrades a request that [`refuse`] lets through; its socket is a session until it is closed. Who has no good token, or comes from a
+/// foreign page, is let in first and closed with 1008 then, so that browsers can see the reason. `permit` is dropped with the socket.
+pub fn accept(app: &Arc<App>, mut request: Request, is_foreign: bool, permit: impl Send + 'static) -> Response {
+    let credentials = if is_foreign { Credentials::ForeignOrigin } else { credentials_of(&request) };
     let protocol = first_protocol(request.headers());
     let Ok((response, upgraded)) = upgrade(&mut request) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let task_app = Arc::clone(&app);
+    let task_app = Arc::clone(app);
     app.tasks.spawn("session", async move {
         let Some((tcp, leftover)) = socket_of(upgraded).await else { return };
         run(task_app, Opening { tcp, leftover, credentials }).await;
@@ -55,7 +42,8 @@ pub async fn accept(State(app): State<Arc<App>>, mut request: Request) -> Respon
     response
 }
 
-fn refuse(request: &Request) -> Option<Response> {
+/// What is answered to a request that is no WebSocket's.
+pub fn refuse(request: &Request) -> Option<Response> {
     let headers = request.headers();
     if !is_upgrade_request(request) {
         let upgrade = [(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")];
@@ -71,10 +59,7 @@ fn refuse(request: &Request) -> Option<Response> {
 }
 
 /// The URL's token counts before the header's; without either, the first frame brings it.
-fn credentials_of(app: &App, request: &Request) -> Credentials {
-    if !is_origin_allowed(request.headers(), &app.config.allowed_origins) {
-        return Credentials::ForeignOrigin;
-    }
+fn credentials_of(request: &Request) -> Credentials {
     let in_url = Query::<InUrl>::try_from_uri(request.uri()).ok().and_then(|Query(query)| query.token);
     if let Some(token) = in_url {
         return Credentials::Url(token);

@@ -10,4 +10,4 @@ mod reader;
 mod welcome;
 mod writer;
 
-pub use accept::accept;
+pub use accept::{accept, refuse};
