@@ -26,20 +26,21 @@ use crate::hub::Hub;
 use crate::inbox;
 use crate::memory::away::Away;
 use crate::memory::gates::Gates;
+use crate::memory::health::HealthMemory;
 use crate::memory::known_conversations::KnownConversations;
+use crate::memory::login_failures::Failures;
 use crate::memory::members::Members;
 use crate::memory::pairs::PairMemory;
 use crate::memory::presence::Presence;
+use crate::memory::rates::Rates;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
 use crate::memory::unread::UnreadCounts;
+use crate::memory::used_tokens::UsedTokens;
 use crate::metrics;
-use crate::service::accounts::authenticate::{self, UsedTokens};
+use crate::service::accounts::spread_used_tokens;
 use crate::service::delivery::deliver::start_delivery;
 use crate::service::feed::follow_changes;
-use crate::service::limits::check_rate::Rates;
-use crate::service::limits::login_failures::Failures;
-use crate::service::operations::check_health::HealthMemory;
 use crate::service::operations::measure_queues::measure_queues;
 use crate::service::operations::sweep::start_sweeps;
 use crate::service::presence::announce_presence;
@@ -158,7 +159,7 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     app.tasks.spawn("measure-queues", measure_queues(Arc::clone(app)));
 
     follow_changes::start(app).await;
-    authenticate::start_spreading(app);
+    spread_used_tokens::start(app);
 }
 
 fn router_config(config: &Config) -> Result<RouterConfig, StartError> {

@@ -1,6 +1,7 @@
 //! Ids and rules as types and pure functions. No I/O here.
 
 pub mod account;
+pub mod bucket;
 pub mod command;
 pub mod conversation;
 pub mod cursor;

@@ -3,10 +3,14 @@
 
 pub mod away;
 pub mod gates;
+pub mod health;
 pub mod known_conversations;
+pub mod login_failures;
 pub mod members;
 pub mod pairs;
 pub mod presence;
+pub mod rates;
 pub mod sessions;
 pub mod standing;
 pub mod unread;
+pub mod used_tokens;

@@ -10,6 +10,7 @@ use super::live::Entered;
 use super::metrics::METRICS;
 use super::welcome::{success, sync_session};
 use crate::app::App;
+use crate::domain::bucket::Bucket;
 use crate::domain::command::Position;
 use crate::domain::send::SendRequest;
 use crate::domain::sync::SyncRequest;
@@ -34,26 +35,7 @@ const OTHERS_PER_SECOND: f64 = 50.0;
 /// The client of one socket, as the reader knows it.
 pub struct Client {
     entered: Entered,
-    others: Allowance,
-}
-
-/// A token bucket for one connection.
-struct Allowance {
-    tokens: f64,
-    at: Timestamp,
-}
-
-impl Allowance {
-    fn take(&mut self, now: Timestamp) -> Result<(), Refusal> {
-        let passed = now.since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * OTHERS_PER_SECOND).min(OTHERS_PER_SECOND);
-        self.at = self.at.max(now);
-        if self.tokens < 1.0 {
-            return Err(Refusal::RateLimited { retry_after_ms: 20 });
-        }
-        self.tokens -= 1.0;
-        Ok(())
-    }
+    others: Bucket,
 }
 
 /// What an answer needs of the frame that it answers.
@@ -81,7 +63,7 @@ impl Asked {
 impl Client {
     pub fn new(entered: Entered) -> Self {
         let at = entered.session.connected_at;
-        Self { entered, others: Allowance { tokens: OTHERS_PER_SECOND, at } }
+        Self { entered, others: Bucket::full(OTHERS_PER_SECOND, at) }
     }
 
     pub fn session(&self) -> &Arc<SessionHandle> {
@@ -92,10 +74,16 @@ impl Client {
         &self.entered.app
     }
 
+    /// Counts a frame that is neither a send nor a change.
+    fn count_other(&mut self, now: Timestamp) -> Result<(), Refusal> {
+        let taken = self.others.take(OTHERS_PER_SECOND, OTHERS_PER_SECOND, now);
+        taken.map_err(|_| Refusal::RateLimited { retry_after_ms: 20 })
+    }
+
     /// A client's WebSocket Ping; too many are flooding.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         let now = self.app().clock.now();
-        if self.others.take(now).is_ok() {
+        if self.count_other(now).is_ok() {
             self.session().pong(payload);
         } else {
             self.session().count_refusal(now);
@@ -115,7 +103,7 @@ pub async fn dispatch(client: &mut Client, mut json: BytesMut) {
         frame,
         Ok(ClientFrame::Send(_) | ClientFrame::Recall { .. } | ClientFrame::Edit { .. } | ClientFrame::React { .. })
     );
-    if is_other && let Err(refusal) = client.others.take(now) {
+    if is_other && let Err(refusal) = client.count_other(now) {
         return asked.refuse(client.app(), &refusal);
     }
     match frame {

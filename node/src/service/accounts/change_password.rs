@@ -6,7 +6,7 @@ use crate::auth::password::Password;
 use crate::domain::Refusal;
 use crate::error::Result;
 use crate::service::feed::follow_changes;
-use crate::service::limits::login_failures::begin_attempt;
+use crate::service::limits::begin_attempt::begin_attempt;
 use crate::storage::directory::accounts;
 use std::net::IpAddr;
 

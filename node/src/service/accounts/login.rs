@@ -6,7 +6,7 @@ use crate::auth::password::Password;
 use crate::domain::Refusal;
 use crate::domain::account::AccountKey;
 use crate::error::Result;
-use crate::service::limits::login_failures::begin_attempt;
+use crate::service::limits::begin_attempt::begin_attempt;
 use crate::storage::directory::accounts::{Account, find_account};
 
 pub async fn login(app: &App, key: &AccountKey, password: &str, origin: &Origin) -> Result<(Account, Tokens)> {

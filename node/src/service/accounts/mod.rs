@@ -10,3 +10,4 @@ pub mod list_logins;
 pub mod login;
 pub mod refresh_login;
 pub mod register;
+pub mod spread_used_tokens;

@@ -1,4 +1,4 @@
 //! How often something may be done, counted over the cluster.
 
+pub mod begin_attempt;
 pub mod check_rate;
-pub mod login_failures;

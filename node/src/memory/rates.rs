@@ -1,0 +1,141 @@
+//! The buckets of this node that say how many messages a second a user may send; `service::limits::check_rate` says when which counts.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::domain::bucket::{Bucket, wait_ms};
+use crate::domain::{Timestamp, UserId};
+
+/// Repeats that a user over the rate may have looked up, a second and node.
+const REPEATS_PER_SECOND: f64 = 20.0;
+/// Users whose buckets are kept; the full ones go first when there are more.
+const USERS_MAX: usize = 200_000;
+/// What was taken from the shared bucket is void after this time.
+const BORROWED_FOR: Duration = Duration::from_secs(1);
+
+/// Tokens that were taken from the shared bucket and not used yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Borrowed {
+    tokens: u32,
+    until: Timestamp,
+    /// The shared bucket was empty: not asked again before.
+    empty_until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct User {
+    own: Bucket,
+    borrowed: Borrowed,
+    repeats: Bucket,
+    /// Known to have no session on another node.
+    is_alone: bool,
+}
+
+#[derive(Default)]
+pub struct Rates {
+    pub sends: Buckets,
+    pub changes: Buckets,
+}
+
+impl Rates {
+    /// Told by registering routes: whether all of the user's sessions are on this node.
+    pub fn set_alone(&self, user: UserId, is_alone: bool, now: Timestamp, per_second: u32) {
+        for buckets in [&self.sends, &self.changes] {
+            buckets.with(user, now, f64::from(per_second), |user| user.is_alone = is_alone);
+        }
+    }
+}
+
+/// The buckets of one kind.
+#[derive(Default)]
+pub struct Buckets(Mutex<HashMap<UserId, User>>);
+
+impl Buckets {
+    /// Takes one here, if this node can say. `None`: the shared bucket has to be asked.
+    pub fn take(&self, user: UserId, has_session: bool, rate: f64, now: Timestamp) -> Option<Result<(), u64>> {
+        self.with(user, now, rate, |user| {
+            if user.is_alone && has_session {
+                return Some(user.own.take(rate, rate, now));
+            }
+            if user.borrowed.tokens > 0 && now < user.borrowed.until {
+                user.borrowed.tokens -= 1;
+                return Some(Ok(()));
+            }
+            if now < user.borrowed.empty_until {
+                return Some(Err(wait_ms(user.borrowed.empty_until.since(now))));
+            }
+            None
+        })
+    }
+
+    /// Takes one of what the shared bucket has just given; the others are for the next.
+    pub fn borrow(&self, user: UserId, granted: u32, rate: f64, now: Timestamp) {
+        self.with(user, now, rate, |user| {
+            user.borrowed.tokens = granted.saturating_sub(1);
+            user.borrowed.until = now.plus(BORROWED_FOR);
+        });
+    }
+
+    /// The shared bucket is empty for so long.
+    pub fn set_empty(&self, user: UserId, wait_ms: u64, rate: f64, now: Timestamp) {
+        self.with(user, now, rate, |user| user.borrowed.empty_until = now.plus(Duration::from_millis(wait_ms)));
+    }
+
+    /// Takes one while the shared bucket cannot be asked.
+    pub fn take_own(&self, user: UserId, rate: f64, now: Timestamp) -> Result<(), u64> {
+        self.with(user, now, rate, |user| user.own.take(rate, rate, now))
+    }
+
+    /// Gives one back that was taken for nothing; at most `borrowed_max` of them are kept of the shared bucket.
+    pub fn give_back(&self, user: UserId, borrowed_max: u32, rate: f64, now: Timestamp) {
+        self.with(user, now, rate, |user| {
+            if user.is_alone {
+                user.own.give_back(rate);
+            } else {
+                user.borrowed.tokens = (user.borrowed.tokens + 1).min(borrowed_max);
+                user.borrowed.until = now.plus(BORROWED_FOR);
+            }
+        });
+    }
+
+    /// True if a user over the rate may have one more repeat looked up.
+    pub fn take_repeat(&self, user: UserId, rate: f64, now: Timestamp) -> bool {
+        self.with(user, now, rate, |user| user.repeats.take(REPEATS_PER_SECOND, REPEATS_PER_SECOND, now).is_ok())
+    }
+
+    fn with<T>(&self, user: UserId, now: Timestamp, rate: f64, act: impl FnOnce(&mut User) -> T) -> T {
+        let mut users = self.0.lock();
+        if users.len() >= USERS_MAX && !users.contains_key(&user) {
+            users.retain(|_, user| !user.own.is_full(rate, rate, now));
+            if users.len() >= USERS_MAX {
+                users.clear();
+            }
+        }
+        act(users.entry(user).or_insert_with(|| User {
+            own: Bucket::full(rate, now),
+            borrowed: Borrowed::default(),
+            repeats: Bucket::full(REPEATS_PER_SECOND, now),
+            is_alone: false,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buckets_of_users_are_bounded_and_their_own() {
+        let buckets = Buckets::default();
+        let now = Timestamp::from_millis(1_000_000);
+        let (one, other) = (UserId::random(), UserId::random());
+        for user in [one, other] {
+            buckets.with(user, now, 1.0, |user| user.is_alone = true);
+            assert_eq!(buckets.take(user, true, 1.0, now), Some(Ok(())));
+            assert!(matches!(buckets.take(user, true, 1.0, now), Some(Err(_))));
+            assert_eq!(buckets.take(user, false, 1.0, now), None, "without a session here the shared one is asked");
+        }
+    }
+}
