@@ -2,6 +2,7 @@
 //! serves several subjects. `tests/it/layers.rs` says which subject may ask which.
 
 pub mod accounts;
+pub mod ask_shards;
 pub mod carry_through;
 pub mod conversations;
 pub mod delivery;

@@ -13,7 +13,8 @@ use crate::domain::sync::SyncRequest;
 use crate::hub::SessionHandle;
 use crate::protocol::frame::Frame;
 use crate::protocol::server::{self, AuthData};
-use crate::service::sync::answer_sync::{Given, sync};
+use crate::service::sync::Given;
+use crate::service::sync::answer_sync::sync;
 use crate::service::sync::deliver_offline::deliver_offline;
 
 /// Seconds between a client's pings.

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use crate::app::App;
 use crate::domain::{ConversationId, UserId};
 use crate::error::Result;
-use crate::service::sync::answer_sync::by_shard;
+use crate::service::ask_shards::by_shard;
 use crate::storage::directory::read_listing;
 use crate::storage::shard::read_states;
 use crate::storage::{ShardId, StorageError};

@@ -12,7 +12,7 @@ use crate::domain::profile::Profile;
 use crate::domain::reactions::Reactions;
 use crate::domain::{Body, ConversationId, ConversationKind, ConversationRef, Entry, Refusal, Seq, Timestamp, UserId};
 use crate::error::Result;
-use crate::service::sync::answer_sync::{by_shard, unwritten};
+use crate::service::ask_shards::by_shard;
 use crate::storage::directory::{listing, profiles, read_listing};
 use crate::storage::shard::read_entries::{self, Range};
 use crate::storage::shard::read_extras;
@@ -114,7 +114,7 @@ async fn view(app: &App, user: UserId, conversation: ConversationRef) -> Result<
     let mut states = read_states::read_states(shard, user, &[conversation.id()]).await?;
     states.retain(|state| !state.is_left());
     if let (true, Some(peer)) = (states.is_empty(), conversation.peer_of(user)) {
-        states.push(State { last_created_at: app.clock.now(), ..unwritten(user, peer) });
+        states.push(State { last_created_at: app.clock.now(), ..State::unwritten(user, peer) });
     }
     let details = read_details(shard, user, states).await?;
     complete(app, user, details).await?.pop().ok_or_else(|| Refusal::NotFound.into())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::answer_sync::{Given, by_shard, gather};
+use super::Given;
 use super::shown::shown_to;
 use crate::app::App;
 use crate::domain::{Body, ConversationId, MessageId, Seq, Timestamp};
@@ -17,6 +17,7 @@ use crate::memory::away::Lost;
 use crate::protocol::frame::Frame;
 use crate::protocol::server::{ResyncReason, resync};
 use crate::protocol::sync::complete;
+use crate::service::ask_shards::{by_shard, gather};
 use crate::storage::directory::read_listing;
 use crate::storage::shard::read_entries::{self, EntryKey, Range};
 use crate::storage::shard::read_states::{self, State};

@@ -123,6 +123,25 @@ pub enum Side {
 }
 
 impl State {
+    /// A direct conversation that has no row yet, because nobody has written in it.
+    pub fn unwritten(user: UserId, peer: UserId) -> Self {
+        Self {
+            conversation: ConversationRef::direct(user, peer),
+            last_seq: Seq::ZERO,
+            last_ordinal: 0,
+            last_created_at: Timestamp::default(),
+            first_seq: Seq(1),
+            left_seq: None,
+            read_seq: Seq::ZERO,
+            read_ordinal: 0,
+            delivered_seq: Seq::ZERO,
+            is_pinned: false,
+            muted_until: None,
+            read_receipts: None,
+            side: Side::Direct { peer, peer_read_seq: Seq::ZERO, peer_read_receipts: None, is_blocked: false },
+        }
+    }
+
     pub fn id(&self) -> ConversationId {
         self.conversation.id()
     }
