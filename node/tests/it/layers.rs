@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each part of the node may name of the crate, beside itself. A part that is not listed here fails the test: whoever adds one
-/// says where it stands.
+use crate::support::rust_files;
+
+/// The parts of the node, from the ground up, and what of the others each names: of those above it in this list, all that it needs and
+/// nothing else. Whoever adds a part, or a name, says where it stands.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("protocol", &["domain"]),
@@ -16,31 +18,41 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("storage", &["config", "domain", "tasks"]),
     ("error", &["domain", "storage"]),
     ("auth", &["config", "domain", "error"]),
-    ("memory", &["auth", "clock", "config", "domain", "hub", "protocol", "storage"]),
     ("hub", &["domain", "protocol"]),
-    ("app", &["auth", "clock", "config", "domain", "hub", "memory", "service", "storage", "tasks"]),
+    // Of storage only the names of shards.
+    ("memory", &["config", "domain", "hub", "protocol", "storage"]),
+    ("app", &["auth", "clock", "config", "domain", "hub", "memory", "storage", "tasks"]),
+    ("service", &["app", "auth", "domain", "error", "hub", "memory", "protocol", "storage"]),
+    ("inbox", &["app", "memory", "protocol", "service"]),
+    ("session", &["app", "auth", "domain", "hub", "protocol", "service"]),
+    ("http", &["app", "auth", "config", "domain", "error", "metrics", "protocol", "service", "session", "tasks"]),
     (
-        "service",
+        "run",
         &[
-            "app", "auth", "clock", "config", "domain", "error", "hub", "memory", "metrics", "protocol", "storage",
-            "tasks",
+            "app", "auth", "clock", "config", "domain", "http", "hub", "inbox", "memory", "metrics", "service",
+            "storage", "tasks",
         ],
     ),
-    ("inbox", &["app", "domain", "hub", "memory", "protocol", "service"]),
-    ("session", &["app", "auth", "clock", "config", "domain", "error", "http", "hub", "protocol", "service", "tasks"]),
-    (
-        "http",
-        &[
-            "app", "auth", "clock", "config", "domain", "error", "hub", "metrics", "protocol", "service", "session",
-            "tasks",
-        ],
-    ),
-    ("run", ANYTHING_BELOW),
-    ("cli", &["auth", "clock", "config", "domain", "metrics", "run", "service", "storage", "tasks"]),
+    ("cli", &["auth", "clock", "config", "domain", "run", "service", "storage"]),
 ];
-const ANYTHING_BELOW: &[&str] = &[
-    "app", "auth", "clock", "config", "domain", "error", "http", "hub", "inbox", "memory", "metrics", "protocol",
-    "service", "session", "storage", "tasks",
+
+/// The same for the subjects of `service`.
+const SUBJECTS: &[(&str, &[&str])] = &[
+    ("ask_shards", &[]),
+    ("carry_through", &[]),
+    ("feed", &[]),
+    ("limits", &[]),
+    ("delivery", &[]),
+    ("accounts", &["feed", "limits"]),
+    ("people", &["carry_through"]),
+    ("groups", &["carry_through"]),
+    ("conversations", &["ask_shards", "delivery", "people"]),
+    ("messages", &["conversations", "limits"]),
+    ("presence", &["conversations", "delivery", "people"]),
+    ("sync", &["ask_shards", "conversations"]),
+    ("sessions", &["accounts", "delivery"]),
+    ("recovery", &["delivery", "sessions"]),
+    ("operations", &["groups", "people"]),
 ];
 
 /// Words of other crates, and the parts that alone may name them.
@@ -50,55 +62,39 @@ const PLACES: &[(&str, &[&str])] = &[
     ("refinery", &["storage"]),
     ("fastwebsockets", &["session"]),
     ("env::var", &["config"]),
-    ("herald_router", &["app", "auth", "cli", "domain", "error", "inbox", "run", "service"]),
+    ("herald_router", &["app", "cli", "domain", "error", "inbox", "run", "service"]),
 ];
 
 struct Source {
-    part: String,
     path: PathBuf,
+    /// Below `src`, without `.rs`: the folders, then the file.
+    place: Vec<String>,
     /// Without comments and without the tests at its end.
     code: String,
 }
 
-fn sources(root: &Path) -> Vec<Source> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files
-        .into_iter()
-        .map(|path| {
-            let relative = path.strip_prefix(root).unwrap();
-            let part = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-            Source { part, path, code }
-        })
-        .collect()
-}
-
 fn node_sources() -> Vec<Source> {
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = |path: PathBuf| {
+        let relative = path.strip_prefix(&root).unwrap().with_extension("");
+        let place = relative.iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        Source { path, place, code }
+    };
+    rust_files(&root).into_iter().map(source).collect()
 }
 
-/// The parts that a file names: after each `crate::`, a word, or the first words of a group.
-fn named(code: &str) -> BTreeSet<String> {
+/// What a file names after each `prefix`: a word, or the first words of a group.
+fn named(code: &str, prefix: &str) -> BTreeSet<String> {
     let word = |text: &str| -> String {
         text.trim_start().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
     };
-    let mut parts = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
+    let mut names = BTreeSet::new();
+    for rest in code.split(prefix).skip(1) {
         let Some(group) = rest.strip_prefix('{') else {
-            parts.insert(word(rest));
+            names.insert(word(rest));
             continue;
         };
         let mut depth = 0;
@@ -109,37 +105,64 @@ fn named(code: &str) -> BTreeSet<String> {
                 '{' => depth += 1,
                 '}' => depth -= 1,
                 ',' if depth == 0 => {
-                    parts.insert(word(&std::mem::take(&mut item)));
+                    names.insert(word(&std::mem::take(&mut item)));
                     continue;
                 }
                 _ => {}
             }
             item.push(character);
         }
-        parts.insert(word(&item));
+        names.insert(word(&item));
     }
-    parts.remove("");
-    parts
+    names.remove("");
+    names
 }
 
-#[test]
-fn imports_point_down() {
+/// What a list says is so: nothing is named that it does not allow, nothing is allowed that is not named, and what is named stands above
+/// in the list, so that there are no circles. `inside`: the folder whose parts the list is about.
+fn check_layers(layers: &[(&str, &[&str])], inside: Option<&str>) {
     let mut wrong = Vec::new();
+    for (index, (part, below)) in layers.iter().enumerate() {
+        let is_above = |name: &&str| layers[..index].iter().any(|(above, _)| above == name);
+        wrong.extend(
+            below
+                .iter()
+                .filter(|name| !is_above(name))
+                .map(|name| format!("{name} does not stand above {part} in the list")),
+        );
+    }
+    let prefix = inside.map_or_else(|| "crate::".to_owned(), |folder| format!("crate::{folder}::"));
+    let mut unused: BTreeSet<(&str, &str)> =
+        layers.iter().flat_map(|(part, below)| below.iter().map(move |name| (*part, *name))).collect();
     for source in node_sources() {
-        if ["lib", "main"].contains(&source.part.as_str()) {
-            continue;
-        }
-        let Some((_, below)) = LAYERS.iter().find(|(part, _)| *part == source.part) else {
-            wrong.push(format!("{} belongs to no layer: add it to LAYERS", source.path.display()));
+        let part = match inside {
+            None => source.place.first(),
+            Some(folder) => source.place.get(1).filter(|_| source.place[0] == folder),
+        };
+        let Some(part) = part.filter(|part| !["lib", "main", "mod"].contains(&part.as_str())) else { continue };
+        let Some((part, below)) = layers.iter().find(|(listed, _)| listed == part) else {
+            wrong.push(format!("{} is of no part in the list: add it", source.path.display()));
             continue;
         };
-        for name in named(&source.code) {
-            if name != source.part && !below.contains(&name.as_str()) {
+        for name in named(&source.code, &prefix) {
+            unused.retain(|allowed| *allowed != (*part, name.as_str()));
+            if name != *part && !below.contains(&name.as_str()) {
                 wrong.push(format!("{} names {name}", source.path.display()));
             }
         }
     }
+    wrong.extend(unused.into_iter().map(|(part, name)| format!("{part} need not name {name}")));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn imports_point_down() {
+    check_layers(LAYERS, None);
+}
+
+#[test]
+fn subjects_of_services_ask_only_those_below_them() {
+    check_layers(SUBJECTS, Some("service"));
 }
 
 #[test]
@@ -147,7 +170,7 @@ fn what_has_a_place_is_in_its_place() {
     let mut wrong = Vec::new();
     for source in node_sources() {
         for (word, parts) in PLACES {
-            if source.code.contains(word) && !parts.contains(&source.part.as_str()) {
+            if source.code.contains(word) && !parts.contains(&source.place[0].as_str()) {
                 wrong.push(format!("{} names {word}", source.path.display()));
             }
         }
@@ -158,7 +181,7 @@ fn what_has_a_place_is_in_its_place() {
 #[test]
 fn sql_is_in_storage_only() {
     let mut wrong = Vec::new();
-    for source in node_sources().into_iter().filter(|source| source.part != "storage") {
+    for source in node_sources().into_iter().filter(|source| source.place[0] != "storage") {
         for literal in source.code.split('"').skip(1).step_by(2) {
             let words: Vec<String> = literal.split_whitespace().take(2).map(str::to_ascii_lowercase).collect();
             let is_sql = match words.first().map(String::as_str) {
@@ -189,6 +212,6 @@ fn the_router_knows_no_chat_and_only_it_knows_redis() {
 
 #[test]
 fn names_in_groups_are_seen() {
-    let names = named("use crate::{app::App, domain::{UserId, Seq}, storage};\nlet x = crate::http::y();");
+    let names = named("use crate::{app::App, domain::{UserId, Seq}, storage};\nlet x = crate::http::y();", "crate::");
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["app", "domain", "http", "storage"]);
 }

@@ -1,7 +1,7 @@
 //! Every statement of the storage is prepared on the migrated schema, and the lanes' are planned over indexes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use herald_node::storage::shard::{
     lane, read_delivery, read_entries, read_extras, read_members, read_message, read_snapshot, read_states, slots,
@@ -10,7 +10,7 @@ use herald_node::storage::shard::{
 use herald_node::storage::{directory, migrate, pool, provision};
 use tokio_postgres::NoTls;
 
-use super::support::Databases;
+use super::support::{Databases, rust_files};
 
 const OF_DIRECTORY: &[&[&str]] = &[
     directory::accounts::STATEMENTS,
@@ -60,9 +60,7 @@ async fn every_statement_can_be_prepared() {
 fn no_statement_is_left_out() {
     let storage = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/storage");
     let link = fs::read_to_string(storage.join("shard/lane/link.rs")).unwrap();
-    let mut files = Vec::new();
-    collect(&storage, &mut files);
-    for file in files {
+    for file in rust_files(&storage) {
         let text = fs::read_to_string(&file).unwrap();
         let lists: String =
             text.split("STATEMENTS").skip(1).map(|rest| rest.split("];").next().unwrap_or_default()).collect();
@@ -76,17 +74,6 @@ fn no_statement_is_left_out() {
                 .any(|verb| value.to_lowercase().starts_with(&format!("{verb} ")));
             let is_named = lists.contains(name) || link.contains(&format!("::{name}"));
             assert!(!is_statement || is_named, "{name} of {} is in no list", file.display());
-        }
-    }
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
         }
     }
 }

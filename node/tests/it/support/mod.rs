@@ -8,7 +8,9 @@ pub mod log;
 pub mod own;
 pub mod services;
 
+use std::fs;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use client::{Device, User};
@@ -33,4 +35,18 @@ pub async fn eventually_within(limit: Duration, what: &str, mut condition: impl 
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// All files of Rust below a folder, for tests of what the code itself says.
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
 }
