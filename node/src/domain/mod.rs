@@ -18,6 +18,7 @@ pub mod refusal;
 pub mod rotation;
 pub mod send;
 pub mod settings;
+pub mod status;
 pub mod sync;
 pub mod text;
 pub mod timestamp;

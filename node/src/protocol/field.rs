@@ -23,6 +23,14 @@ impl Text {
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+
+    /// The text, where it can be told back to the client: at most `max` code points, without U+0000.
+    pub fn shown(&self, max: usize) -> Option<String> {
+        match self {
+            Self::Given(text) if !text.contains('\0') && text.chars().count() <= max => Some(text.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl From<&str> for Text {
@@ -31,34 +39,62 @@ impl From<&str> for Text {
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
-    }
+/// A field that should be a whole number or true or false. `null` counts as absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scalar {
+    #[default]
+    Absent,
+    Whole(i64),
+    Flag(bool),
+    Wrong,
 }
 
-struct TextVisitor;
+/// Reads a field of any JSON type: what is of another type than wanted is `Wrong`, and `null` is `Absent`. The body says what is wanted.
+macro_rules! lenient {
+    ($name:ident, $visitor:ident { $($body:tt)* }) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any($visitor)
+            }
+        }
 
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
+        struct $visitor;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
+        impl<'de> Visitor<'de> for $visitor {
+            type Value = $name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_unit<E>(self) -> Result<$name, E> {
+                Ok($name::Absent)
+            }
+            fn visit_none<E>(self) -> Result<$name, E> {
+                Ok($name::Absent)
+            }
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<$name, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<$name, E> {
+                Ok($name::Wrong)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<$name, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok($name::Wrong)
+            }
+            $($body)*
+        }
+    };
+}
+
+pub(super) use lenient;
+
+lenient!(Text, TextVisitor {
     fn visit_str<E>(self, value: &str) -> Result<Text, E> {
         Ok(Text::Given(value.to_owned()))
     }
     fn visit_string<E>(self, value: String) -> Result<Text, E> {
         Ok(Text::Given(value))
-    }
-    fn visit_unit<E>(self) -> Result<Text, E> {
-        Ok(Text::Absent)
-    }
-    fn visit_none<E>(self) -> Result<Text, E> {
-        Ok(Text::Absent)
-    }
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
-        deserializer.deserialize_any(self)
     }
     fn visit_bool<E>(self, _: bool) -> Result<Text, E> {
         Ok(Text::Wrong)
@@ -69,18 +105,30 @@ impl<'de> Visitor<'de> for TextVisitor {
     fn visit_u64<E>(self, _: u64) -> Result<Text, E> {
         Ok(Text::Wrong)
     }
-    fn visit_f64<E>(self, _: f64) -> Result<Text, E> {
-        Ok(Text::Wrong)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Text, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Text::Wrong)
-    }
     fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Text, A::Error> {
         while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Text::Wrong)
     }
-}
+});
+
+lenient!(Scalar, ScalarVisitor {
+    fn visit_str<E>(self, _: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Wrong)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Flag(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+        while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Wrong)
+    }
+});
 
 /// Collects what is wrong with a request; the refusal names all fields at once.
 #[derive(Debug, Default)]
@@ -160,5 +208,27 @@ impl Faults {
         }
         self.add(field, "must be a UUID");
         None
+    }
+
+    /// A whole number that may be left out.
+    pub fn optional_whole(&mut self, field: &'static str, value: Scalar) -> Option<i64> {
+        match value {
+            Scalar::Absent => None,
+            Scalar::Whole(number) => Some(number),
+            Scalar::Flag(_) | Scalar::Wrong => {
+                self.add(field, "must be a whole number");
+                None
+            }
+        }
+    }
+
+    /// True or false, which must be there.
+    pub fn flag(&mut self, field: &'static str, value: Scalar) -> bool {
+        match value {
+            Scalar::Flag(flag) => return flag,
+            Scalar::Absent => self.add(field, "is required"),
+            Scalar::Whole(_) | Scalar::Wrong => self.add(field, "must be true or false"),
+        }
+        false
     }
 }

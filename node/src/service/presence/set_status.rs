@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::app::App;
 use crate::domain::UserId;
+use crate::domain::status::ChosenStatus;
 use crate::error::Result;
 use crate::memory::presence::Cause;
-use crate::protocol::client::ChosenStatus;
 
 /// Keeps the choice and lets friends know within a second.
 pub async fn set_status(app: &App, user: UserId, status: ChosenStatus) -> Result<()> {
