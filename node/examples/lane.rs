@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use herald_node::config::{Config, ShardDatabase};
 use herald_node::domain::command::{Actor, Command};
-use herald_node::domain::message::{Mentions, Message, MessageType, NewMessage};
+use herald_node::domain::message::{Message, NewMessage};
 use herald_node::domain::settings::Settings;
 use herald_node::domain::{BootId, ConversationRef, UserId};
 use herald_node::storage::Shards;
@@ -113,17 +113,7 @@ async fn run(
 }
 
 fn message() -> Command {
-    let message = Message {
-        message_type: MessageType::Text,
-        content: Some(CONTENT.to_owned()),
-        file_id: None,
-        reply_to: None,
-        forwarded_from: None,
-        mentions: Mentions::None,
-        metadata: None,
-        edited: None,
-        recalled: None,
-    };
+    let message = Message::text(CONTENT);
     Command::Send { message: NewMessage { temp_id: uuid::Uuid::new_v4().to_string(), message }, over_rate_ms: None }
 }
 

@@ -131,6 +131,23 @@ pub struct Message {
     pub recalled: Option<Recalled>,
 }
 
+impl Message {
+    /// A text and nothing else.
+    pub fn text(content: impl Into<String>) -> Self {
+        Self {
+            message_type: MessageType::Text,
+            content: Some(content.into()),
+            file_id: None,
+            reply_to: None,
+            forwarded_from: None,
+            mentions: Mentions::None,
+            metadata: None,
+            edited: None,
+            recalled: None,
+        }
+    }
+}
+
 /// A message as sent, checked: parse it with the protocol, make it with [`NewMessage`]'s fields only from checked parts.
 #[derive(Clone, Debug)]
 pub struct NewMessage {

@@ -7,12 +7,14 @@
 //! the payload may have held as lost. So fields may be added while nodes of two versions run side by side. Golden file:
 //! `node/tests/golden/delivery.hex`.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use uuid::Uuid;
+mod decode;
+mod encode;
 
 use super::codes::CloseCode;
 use super::frame::Frame;
 use crate::domain::{ConversationId, ConversationRef, Seq, SessionId, Timestamp, UserId};
+pub use decode::decode;
+pub use encode::Encoder;
 
 /// The version that this code writes, and the only one it reads.
 pub const VERSION: u8 = 1;
@@ -72,6 +74,7 @@ pub enum Item {
     },
 }
 
+/// Why a payload cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     #[error("version {0} of the delivery format is not known")]
@@ -111,315 +114,11 @@ mod field_tag {
     pub const PREVIOUS_CREATED_AT: u8 = 20;
 }
 
-/// Collects the items of one payload.
-#[derive(Debug)]
-pub struct Encoder {
-    out: BytesMut,
-    item: BytesMut,
-}
-
-impl Default for Encoder {
-    fn default() -> Self {
-        let mut out = BytesMut::with_capacity(1024);
-        out.put_u8(VERSION);
-        Self { out, item: BytesMut::with_capacity(512) }
-    }
-}
-
-impl Encoder {
-    /// True while no item was added.
-    pub fn is_empty(&self) -> bool {
-        self.out.len() <= 1
-    }
-
-    pub fn finish(self) -> Bytes {
-        self.out.freeze()
-    }
-
-    /// Adds an entry; `own_frame` only where the receiving node has sessions of the sender.
-    pub fn entry(&mut self, entry: &EntryItem, with_own_frame: bool) {
-        self.field(field_tag::CONVERSATION, entry.conversation.id().0.as_bytes());
-        if let ConversationRef::Direct { low, high, .. } = entry.conversation {
-            self.field(field_tag::LOW, low.0.as_bytes());
-            self.field(field_tag::HIGH, high.0.as_bytes());
-        }
-        self.number(field_tag::EPOCH, entry.epoch);
-        self.number(field_tag::SEQ, entry.seq.0);
-        self.field(field_tag::SENDER, entry.sender.0.as_bytes());
-        self.number(field_tag::CREATED_AT, entry.created_at.0);
-        if let Some(previous) = entry.previous_created_at {
-            self.number(field_tag::PREVIOUS_CREATED_AT, previous.0);
-        }
-        self.field(field_tag::FRAME, &entry.frame.0);
-        if let (true, Some(frame)) = (with_own_frame, &entry.own_frame) {
-            self.field(field_tag::OWN_FRAME, &frame.0);
-        }
-        if matches!(entry.conversation, ConversationRef::Group { .. }) {
-            self.number(field_tag::MEMBERS_VERSION, entry.members_version);
-            self.number(field_tag::MEMBER_COUNT, i64::from(entry.member_count));
-        }
-        self.users(field_tag::JOINED, &entry.joined);
-        self.users(field_tag::LEFT, &entry.left);
-        if entry.is_message {
-            self.field(field_tag::IS_MESSAGE, &[]);
-        }
-        if let Some((last, low, high)) = entry.positions {
-            let mut bytes = [0_u8; 24];
-            let (head, tail) = bytes.split_at_mut(8);
-            let (middle, end) = tail.split_at_mut(8);
-            head.copy_from_slice(&last.to_be_bytes());
-            middle.copy_from_slice(&low.to_be_bytes());
-            end.copy_from_slice(&high.to_be_bytes());
-            self.field(field_tag::POSITIONS, &bytes);
-        }
-        self.end_item(item_tag::ENTRY);
-    }
-
-    pub fn signal(&mut self, users: &[UserId], frame: &Frame, except: Option<SessionId>) {
-        self.users(field_tag::USERS, users);
-        self.field(field_tag::FRAME, &frame.0);
-        if let Some(session) = except {
-            self.field(field_tag::SESSION, session.0.as_bytes());
-        }
-        self.end_item(item_tag::SIGNAL);
-    }
-
-    pub fn close(&mut self, user: UserId, session: SessionId, code: CloseCode) {
-        self.users(field_tag::USERS, &[user]);
-        self.field(field_tag::SESSION, session.0.as_bytes());
-        self.number(field_tag::CODE, i64::from(code.number()));
-        self.end_item(item_tag::CLOSE);
-    }
-
-    pub fn unread(
-        &mut self,
-        user: UserId,
-        conversation: ConversationId,
-        last_ordinal: i64,
-        read_ordinal: i64,
-        is_told: bool,
-    ) {
-        self.users(field_tag::USERS, &[user]);
-        self.field(field_tag::CONVERSATION, conversation.0.as_bytes());
-        let mut bytes = [0_u8; 24];
-        let (head, tail) = bytes.split_at_mut(8);
-        head.copy_from_slice(&last_ordinal.to_be_bytes());
-        if let Some(place) = tail.first_chunk_mut::<8>() {
-            *place = read_ordinal.to_be_bytes();
-        }
-        self.field(field_tag::POSITIONS, &bytes);
-        if is_told {
-            self.field(field_tag::IS_TOLD, &[]);
-        }
-        self.end_item(item_tag::UNREAD);
-    }
-
-    pub fn resync(&mut self, users: &[UserId], conversation: ConversationId) {
-        self.users(field_tag::USERS, users);
-        self.field(field_tag::CONVERSATION, conversation.0.as_bytes());
-        self.end_item(item_tag::RESYNC);
-    }
-
-    fn field(&mut self, tag: u8, bytes: &[u8]) {
-        self.item.put_u8(tag);
-        put_varint(&mut self.item, bytes.len());
-        self.item.put_slice(bytes);
-    }
-
-    fn number(&mut self, tag: u8, number: i64) {
-        self.field(tag, &number.to_be_bytes());
-    }
-
-    fn users(&mut self, tag: u8, users: &[UserId]) {
-        if users.is_empty() {
-            return;
-        }
-        self.item.put_u8(tag);
-        put_varint(&mut self.item, users.len() * 16);
-        for user in users {
-            self.item.put_slice(user.0.as_bytes());
-        }
-    }
-
-    fn end_item(&mut self, tag: u8) {
-        self.out.put_u8(tag);
-        put_varint(&mut self.out, self.item.len());
-        self.out.put_slice(&self.item);
-        self.item.clear();
-    }
-}
-
-fn put_varint(out: &mut BytesMut, mut number: usize) {
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            return out.put_u8(low);
-        }
-        out.put_u8(low | 0x80);
-    }
-}
-
-/// Takes `tag length bytes` off the front; `None` when malformed.
-fn take_tagged(bytes: &mut Bytes) -> Option<(u8, Bytes)> {
-    if !bytes.has_remaining() {
-        return None;
-    }
-    let tag = bytes.get_u8();
-    let mut length = 0_usize;
-    for shift in (0..35).step_by(7) {
-        if !bytes.has_remaining() {
-            return None;
-        }
-        let byte = bytes.get_u8();
-        length |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return (length <= bytes.len()).then(|| (tag, bytes.split_to(length)));
-        }
-    }
-    None
-}
-
-/// The fields of an item of any kind, as found.
-#[derive(Default)]
-struct Fields {
-    conversation: Option<ConversationId>,
-    low: Option<UserId>,
-    high: Option<UserId>,
-    epoch: i64,
-    seq: i64,
-    sender: Option<UserId>,
-    created_at: i64,
-    frame: Option<Frame>,
-    own_frame: Option<Frame>,
-    members_version: i64,
-    member_count: i64,
-    joined: Vec<UserId>,
-    left: Vec<UserId>,
-    is_message: bool,
-    positions: Option<(i64, i64, i64)>,
-    users: Vec<UserId>,
-    session: Option<SessionId>,
-    code: i64,
-    is_told: bool,
-    previous_created_at: Option<i64>,
-}
-
-/// All items of a payload, in order. Frames share the payload's buffer.
-pub fn decode(mut payload: Bytes) -> Result<Vec<Item>, DecodeError> {
-    if !payload.has_remaining() {
-        return Err(DecodeError::Malformed);
-    }
-    let version = payload.get_u8();
-    if version != VERSION {
-        return Err(DecodeError::UnknownVersion(version));
-    }
-    let mut items = Vec::new();
-    while payload.has_remaining() {
-        let (tag, body) = take_tagged(&mut payload).ok_or(DecodeError::Malformed)?;
-        if (item_tag::ENTRY..=item_tag::RESYNC).contains(&tag) {
-            let item = decode_fields(body).and_then(|fields| item_of(tag, fields));
-            items.push(item.ok_or(DecodeError::Malformed)?);
-        }
-    }
-    Ok(items)
-}
-
-fn decode_fields(mut body: Bytes) -> Option<Fields> {
-    let mut fields = Fields::default();
-    while body.has_remaining() {
-        let (tag, bytes) = take_tagged(&mut body)?;
-        match tag {
-            field_tag::CONVERSATION => fields.conversation = Some(ConversationId(uuid_of(&bytes)?)),
-            field_tag::LOW => fields.low = Some(UserId(uuid_of(&bytes)?)),
-            field_tag::HIGH => fields.high = Some(UserId(uuid_of(&bytes)?)),
-            field_tag::EPOCH => fields.epoch = number_of(&bytes)?,
-            field_tag::SEQ => fields.seq = number_of(&bytes)?,
-            field_tag::SENDER => fields.sender = Some(UserId(uuid_of(&bytes)?)),
-            field_tag::CREATED_AT => fields.created_at = number_of(&bytes)?,
-            field_tag::FRAME => fields.frame = Some(Frame(bytes)),
-            field_tag::OWN_FRAME => fields.own_frame = Some(Frame(bytes)),
-            field_tag::MEMBERS_VERSION => fields.members_version = number_of(&bytes)?,
-            field_tag::MEMBER_COUNT => fields.member_count = number_of(&bytes)?,
-            field_tag::JOINED => fields.joined = users_of(&bytes)?,
-            field_tag::LEFT => fields.left = users_of(&bytes)?,
-            field_tag::IS_MESSAGE => fields.is_message = true,
-            field_tag::POSITIONS => {
-                let (last, rest) = bytes.split_at_checked(8)?;
-                let (low, high) = rest.split_at_checked(8)?;
-                fields.positions = Some((number_of(last)?, number_of(low)?, number_of(high)?));
-            }
-            field_tag::USERS => fields.users = users_of(&bytes)?,
-            field_tag::SESSION => fields.session = Some(SessionId(uuid_of(&bytes)?)),
-            field_tag::CODE => fields.code = number_of(&bytes)?,
-            field_tag::IS_TOLD => fields.is_told = true,
-            field_tag::PREVIOUS_CREATED_AT => fields.previous_created_at = Some(number_of(&bytes)?),
-            _ => {}
-        }
-    }
-    Some(fields)
-}
-
-/// `None`: a field that the item needs is missing.
-fn item_of(tag: u8, fields: Fields) -> Option<Item> {
-    Some(match tag {
-        item_tag::ENTRY => {
-            let id = fields.conversation?;
-            let conversation = match (fields.low, fields.high) {
-                (Some(low), Some(high)) => ConversationRef::Direct { id, low, high },
-                _ => ConversationRef::Group { id },
-            };
-            Item::Entry(Box::new(EntryItem {
-                conversation,
-                epoch: fields.epoch,
-                seq: Seq(fields.seq),
-                sender: fields.sender?,
-                created_at: Timestamp(fields.created_at),
-                previous_created_at: fields.previous_created_at.map(Timestamp),
-                frame: fields.frame?,
-                own_frame: fields.own_frame,
-                members_version: fields.members_version,
-                member_count: i32::try_from(fields.member_count).ok()?,
-                joined: fields.joined,
-                left: fields.left,
-                is_message: fields.is_message,
-                positions: fields.positions,
-            }))
-        }
-        item_tag::SIGNAL => Item::Signal { users: fields.users, frame: fields.frame?, except: fields.session },
-        item_tag::CLOSE => Item::Close {
-            user: *fields.users.first()?,
-            session: fields.session?,
-            code: CloseCode::from_number(u16::try_from(fields.code).ok()?)?,
-        },
-        item_tag::UNREAD => {
-            let (last_ordinal, read_ordinal, _) = fields.positions?;
-            Item::Unread {
-                user: *fields.users.first()?,
-                conversation: fields.conversation?,
-                last_ordinal,
-                read_ordinal,
-                is_told: fields.is_told,
-            }
-        }
-        _ => Item::Resync { users: fields.users, conversation: fields.conversation? },
-    })
-}
-
-fn uuid_of(bytes: &[u8]) -> Option<Uuid> {
-    Uuid::from_slice(bytes).ok()
-}
-
-fn number_of(bytes: &[u8]) -> Option<i64> {
-    bytes.try_into().ok().map(i64::from_be_bytes)
-}
-
-fn users_of(bytes: &[u8]) -> Option<Vec<UserId>> {
-    bytes.chunks(16).map(|chunk| uuid_of(chunk).map(UserId)).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::{BufMut, Bytes, BytesMut};
+    use uuid::Uuid;
+
     use super::*;
 
     fn user(number: u128) -> UserId {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use herald_node::config::Config;
 use herald_node::domain::command::{Actor, Command, ConversationCommit, Outcome, Position};
-use herald_node::domain::message::{Mentions, Message, MessageType, NewMessage};
+use herald_node::domain::message::{Message, NewMessage};
 use herald_node::domain::settings::Settings;
 use herald_node::domain::{BootId, ConversationRef, Refusal, Seq, UserId};
 use herald_node::storage::Shards;
@@ -82,17 +82,7 @@ pub fn actor(name: &str) -> Actor {
 }
 
 pub fn send(temp_id: &str, content: &str) -> Command {
-    let message = Message {
-        message_type: MessageType::Text,
-        content: Some(content.to_owned()),
-        file_id: None,
-        reply_to: None,
-        forwarded_from: None,
-        mentions: Mentions::None,
-        metadata: None,
-        edited: None,
-        recalled: None,
-    };
+    let message = Message::text(content);
     Command::Send { message: NewMessage { temp_id: temp_id.to_owned(), message }, over_rate_ms: None }
 }
 

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use herald_node::domain::entry::{Edit, Reaction, Recall};
-use herald_node::domain::message::Mentions;
+use herald_node::domain::message::{Mentions, Message};
 use herald_node::domain::{Body, Seq, UserId};
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
-use crate::support::log::{Log, text};
+use crate::support::log::Log;
 
 fn ids(list: &Value) -> Vec<String> {
     list["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
@@ -26,7 +26,7 @@ async fn a_list_shows_all_that_the_contract_says() {
     log.say(&chat, b, "one").await;
     log.say(&chat, b, "two").await;
     log.write(&chat, a, Body::Reaction(Reaction { message_seq: Seq(2), emoji: "👍".to_owned(), add: true })).await;
-    let mut mention = text("hello all");
+    let mut mention = Message::text("hello all");
     mention.mentions = Mentions::All;
     log.write(&group, b, Body::Message(Box::new(mention))).await;
     log.shard(group.id())

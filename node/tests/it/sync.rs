@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use herald_node::app::App;
 use herald_node::domain::entry::{Edit, Reaction, Recall, Updated};
+use herald_node::domain::message::Message;
 use herald_node::domain::sync::{Held, SyncRequest};
 use herald_node::domain::{Body, ConversationRef, Refusal, Seq, UserId};
 use herald_node::hub::SessionHandle;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::support::DEADLINE;
 use crate::support::cluster::Cluster;
-use crate::support::log::{Log, append, burn_transactions, text};
+use crate::support::log::{Log, append, burn_transactions};
 
 /// Runs a sync of a session without a socket; answers its frames.
 pub async fn try_sync(app: &Arc<App>, user: UserId, request: SyncRequest) -> Result<Vec<Value>, Refusal> {
@@ -178,7 +179,7 @@ fn random_body(random: &mut StdRng, recalled: &HashSet<i64>, messages: &[i64]) -
         (4, _) => {
             Body::Updated(Updated { title: Some(format!("title {}", random.random_range(0..9))), ..Updated::default() })
         }
-        _ => Body::Message(Box::new(text(&format!("text {}", random.random_range(0..1_000))))),
+        _ => Body::Message(Box::new(Message::text(&format!("text {}", random.random_range(0..1_000))))),
     }
 }
 
@@ -289,7 +290,7 @@ async fn a_cursor_never_passes_a_late_commit_over() {
     let shard = usize::from(app.shards.of(late.id()).unwrap().id.0);
     let mut slow = cluster.databases.shard(shard).await;
     let transaction = slow.transaction().await.unwrap();
-    append(&transaction, late.id(), bob, Body::Message(Box::new(text("late")))).await;
+    append(&transaction, late.id(), bob, Body::Message(Box::new(Message::text("late")))).await;
     for shard in &log.shards {
         burn_transactions(shard, 3_000).await;
     }

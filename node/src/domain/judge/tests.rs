@@ -10,7 +10,7 @@ use super::model::{Book, Conversation, Detail, Group, Member, Model, Pair, Perso
 use super::{Asked, Verdict, judge};
 use crate::domain::command::{Actor, Command, GroupCommand, Joining, Outcome, PairCommand, Position};
 use crate::domain::entry::Updated;
-use crate::domain::message::{Mentions, Message, MessageType, NewMessage, client_key};
+use crate::domain::message::{Message, NewMessage, client_key};
 use crate::domain::settings::Policy;
 use crate::domain::{Body, ConversationId, ConversationRef, Entry, JoinToken, Refusal, Role, Seq, Timestamp, UserId};
 use uuid::Uuid;
@@ -189,17 +189,7 @@ impl Rows {
 }
 
 fn text(temp_id: &str, content: &str, reply_to: Option<crate::domain::MessageId>) -> Command {
-    let message = Message {
-        message_type: MessageType::Text,
-        content: Some(content.to_owned()),
-        file_id: None,
-        reply_to,
-        forwarded_from: None,
-        mentions: Mentions::None,
-        metadata: None,
-        edited: None,
-        recalled: None,
-    };
+    let message = Message { reply_to, ..Message::text(content) };
     Command::Send { message: NewMessage { temp_id: temp_id.to_owned(), message }, over_rate_ms: None }
 }
 

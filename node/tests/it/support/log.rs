@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use herald_node::domain::entry::{Edit, Reaction, Recall, UserIds};
-use herald_node::domain::message::{Edited, Mentions, Message, MessageType, Recalled, client_key};
+use herald_node::domain::message::{Edited, Message, Recalled, client_key};
 use herald_node::domain::{Body, ConversationId, ConversationRef, JoinToken, Seq, Timestamp, UserId};
 use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;
@@ -15,20 +15,6 @@ pub struct Log {
     pub directory: Client,
     pub shards: Vec<Client>,
     shard_of: HashMap<ConversationId, usize>,
-}
-
-pub fn text(content: &str) -> Message {
-    Message {
-        message_type: MessageType::Text,
-        content: Some(content.to_owned()),
-        file_id: None,
-        reply_to: None,
-        forwarded_from: None,
-        mentions: Mentions::None,
-        metadata: None,
-        edited: None,
-        recalled: None,
-    }
 }
 
 impl Log {
@@ -134,7 +120,7 @@ impl Log {
     }
 
     pub async fn say(&mut self, conversation: &ConversationRef, sender: UserId, content: &str) -> Seq {
-        self.write(conversation, sender, Body::Message(Box::new(text(content)))).await
+        self.write(conversation, sender, Body::Message(Box::new(Message::text(content)))).await
     }
 
     fn place(&mut self, cluster: &Cluster, id: ConversationId) -> usize {

@@ -1,0 +1,93 @@
+//! Frames that are no entries and no answers: they are told as things are, and not kept.
+
+use serde::Serialize;
+
+use super::frame;
+use crate::domain::{ConversationId, Seq, Timestamp, UserId};
+use crate::protocol::frame::Frame;
+
+#[derive(Serialize)]
+pub struct ReadData {
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+    pub seq: Seq,
+}
+
+pub fn read(data: &ReadData) -> Frame {
+    frame("read", None, None, data)
+}
+
+#[derive(Serialize)]
+pub struct UnreadCountData {
+    pub conversation_id: ConversationId,
+    pub unread_count: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_unread: Option<i64>,
+}
+
+pub fn unread_count_update(id: Option<&str>, data: &UnreadCountData) -> Frame {
+    frame("unread_count_update", None, id, data)
+}
+
+#[derive(Serialize)]
+pub struct SettingsData {
+    pub conversation_id: ConversationId,
+    pub pinned: bool,
+    pub muted_until: Option<Timestamp>,
+    pub read_receipts: Option<bool>,
+}
+
+pub fn conversation_settings(data: &SettingsData) -> Frame {
+    frame("conversation", Some("settings"), None, data)
+}
+
+#[derive(Serialize)]
+pub struct TypingData {
+    pub user_id: UserId,
+    pub conversation_id: ConversationId,
+    pub is_typing: bool,
+}
+
+pub fn typing(data: &TypingData) -> Frame {
+    frame("typing", None, None, data)
+}
+
+#[derive(Serialize)]
+pub struct StatusData<'a> {
+    pub user_id: UserId,
+    pub status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<Timestamp>,
+}
+
+pub fn status(data: &StatusData<'_>) -> Frame {
+    frame("status", None, None, data)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResyncReason {
+    BusLost,
+    NodeFenced,
+    OfflineLimit,
+    ShardLost,
+}
+
+pub fn resync(reason: ResyncReason, conversation_ids: Option<&[ConversationId]>) -> Frame {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        reason: ResyncReason,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation_ids: Option<&'a [ConversationId]>,
+    }
+    frame("resync", None, None, Data { reason, conversation_ids })
+}
+
+pub fn reconnect(after_ms: u64, reason: &str) -> Frame {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        after_ms: u64,
+        reason: &'a str,
+    }
+    frame("reconnect", None, None, Data { after_ms, reason })
+}
