@@ -179,7 +179,7 @@ fn random_body(random: &mut StdRng, recalled: &HashSet<i64>, messages: &[i64]) -
         (4, _) => {
             Body::Updated(Updated { title: Some(format!("title {}", random.random_range(0..9))), ..Updated::default() })
         }
-        _ => Body::Message(Box::new(Message::text(&format!("text {}", random.random_range(0..1_000))))),
+        _ => Body::Message(Box::new(Message::text(format!("text {}", random.random_range(0..1_000))))),
     }
 }
 

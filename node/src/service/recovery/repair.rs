@@ -12,6 +12,7 @@ use crate::domain::BootId;
 use crate::protocol::server::{self, ResyncReason};
 use crate::service::delivery::fill::show_found;
 use crate::service::delivery::metrics::METRICS;
+use crate::service::sessions::restore_routes::restore_routes;
 use crate::storage::error::cause;
 use crate::storage::shard::Shard;
 use crate::storage::shard::read_delivery::{self, BRIN_MARGIN, Since};
@@ -44,7 +45,7 @@ pub fn after_routes_gone(app: &Arc<App>, reason: RoutesGoneReason, well_at: Mome
     let task_app = Arc::clone(app);
     app.tasks.spawn("routes gone", async move {
         let app = task_app;
-        crate::service::sessions::restore_routes::restore_routes(&app).await;
+        restore_routes(&app).await;
         repair_shards(&app, None, well_at, resync);
     });
 }

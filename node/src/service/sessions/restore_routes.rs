@@ -1,9 +1,11 @@
 //! Compares this node's sessions with their routes in Redis and puts back what is missing.
 
+use super::disconnect::remove_route;
 use crate::app::App;
 use crate::domain::{SessionId, UserId};
 use crate::hub::SessionHandle;
 use crate::protocol::codes::CloseCode;
+use crate::service::delivery::signal::close_elsewhere;
 
 /// Sessions compared in one call; the next part follows when it is answered.
 const SESSIONS_AT_ONCE: usize = 1_000;
@@ -28,7 +30,7 @@ pub async fn restore_routes(app: &App) -> Vec<(UserId, SessionId)> {
                 put_back.push((UserId(user), session));
             } else {
                 // It left while it was compared: its route would stay for ever.
-                super::disconnect::remove_route(app, UserId(user), session).await;
+                remove_route(app, UserId(user), session).await;
             }
         }
         for (user, route) in restored.evicted {
@@ -42,9 +44,6 @@ pub async fn restore_routes(app: &App) -> Vec<(UserId, SessionId)> {
 pub async fn close_evicted(app: &App, user: UserId, route: &herald_router::Route) {
     match app.hub.get(route.session) {
         Some(session) => SessionHandle::close(&session, CloseCode::Replaced),
-        None => {
-            crate::service::delivery::signal::close_elsewhere(app, user, route.boot, route.session, CloseCode::Replaced)
-                .await
-        }
+        None => close_elsewhere(app, user, route.boot, route.session, CloseCode::Replaced).await,
     }
 }
