@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use herald_router::Router;
 use tokio::sync::Notify;
 
+use crate::auth::issuers::Issuers;
 use crate::auth::keys::Keys;
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::domain::settings::Settings;
 use crate::hub::Hub;
 use crate::memory::away::Away;
+use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
 use crate::memory::known_conversations::KnownConversations;
@@ -50,6 +52,8 @@ pub struct App {
     pub known_conversations: KnownConversations,
     pub pair_memory: PairMemory,
     pub keys: Keys,
+    pub issuers: Issuers,
+    pub foreign_users: ForeignUsers,
     pub passwords: Passwords,
     pub standing: Standing,
     pub used_tokens: UsedTokens,

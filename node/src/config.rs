@@ -3,6 +3,7 @@
 mod load;
 mod prepare;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,30 @@ pub struct Auth {
     pub keys: Vec<Key>,
     pub access_token_s: u64,
     pub refresh_token_s: u64,
+    /// Others whose access tokens are accepted, by a name of our own. Their users are made on first sight.
+    pub issuers: BTreeMap<String, Issuer>,
+}
+
+/// Another issuer of tokens, and the one place where its keys are.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Issuer {
+    /// As in the claim `iss`, to the letter.
+    pub issuer: String,
+    /// Must be among those of the claim `aud`.
+    pub audience: String,
+    /// `sub` is a UUID and is the user's id here. Else the id is a hash of issuer and `sub`.
+    pub same_ids: bool,
+    /// HS256: the secret as UTF-8 text, at least 32 bytes.
+    pub secret: String,
+    pub secret_file: Option<PathBuf>,
+    /// PEM (SPKI) of an RSA (RS256), P-256 (ES256), P-384 (ES384) or Ed25519 (EdDSA) key.
+    pub public_key: String,
+    pub public_key_file: Option<PathBuf>,
+    /// A JSON Web Key Set (RFC 7517), read again when a token names a key that it lacked.
+    pub jwks_file: Option<PathBuf>,
+    /// Where to fetch one: `https://` or `http://`.
+    pub jwks_url: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -173,6 +198,7 @@ impl Default for Auth {
             keys: Vec::new(),
             access_token_s: 900,
             refresh_token_s: 30 * 24 * 3600,
+            issuers: BTreeMap::new(),
         }
     }
 }

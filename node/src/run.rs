@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::app::App;
+use crate::auth::issuers::{IssuerError, Issuers};
 use crate::auth::keys::{KeyError, Keys};
 use crate::auth::password::Passwords;
 use crate::clock::Clock;
@@ -25,6 +26,7 @@ use crate::http::server::serve;
 use crate::hub::Hub;
 use crate::inbox;
 use crate::memory::away::Away;
+use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
 use crate::memory::known_conversations::KnownConversations;
@@ -38,7 +40,7 @@ use crate::memory::standing::Standing;
 use crate::memory::unread::UnreadCounts;
 use crate::memory::used_tokens::UsedTokens;
 use crate::metrics;
-use crate::service::accounts::spread_used_tokens;
+use crate::service::accounts::{follow_key_sets, spread_used_tokens};
 use crate::service::delivery::deliver::start_delivery;
 use crate::service::feed::follow_changes;
 use crate::service::operations::measure_queues::measure_queues;
@@ -76,6 +78,8 @@ pub enum StartError {
     Storage(#[from] crate::storage::StorageError),
     #[error(transparent)]
     Keys(#[from] KeyError),
+    #[error(transparent)]
+    Issuers(#[from] IssuerError),
     #[error("trusted_proxies: `{0}` is neither an address nor a network")]
     Proxies(String),
     #[error("router")]
@@ -117,6 +121,8 @@ impl Node {
             known_conversations: KnownConversations::default(),
             pair_memory: PairMemory::default(),
             keys: Keys::from_config(&config.auth)?,
+            issuers: Issuers::from_config(&config.auth)?,
+            foreign_users: ForeignUsers::default(),
             passwords: Passwords::new(config.limits.password_hashes_max),
             standing: Standing::default(),
             used_tokens: UsedTokens::default(),
@@ -160,6 +166,7 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
 
     follow_changes::start(app).await;
     spread_used_tokens::start(app);
+    follow_key_sets::start(app);
 }
 
 fn router_config(config: &Config) -> Result<RouterConfig, StartError> {

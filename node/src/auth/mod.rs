@@ -1,5 +1,6 @@
 //! Keys and tokens, without a database: who a token says its bearer is.
 
+pub mod issuers;
 pub mod keys;
 pub mod password;
 pub mod refresh;

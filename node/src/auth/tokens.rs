@@ -14,7 +14,7 @@ use crate::domain::{LoginId, Timestamp, UserId};
 /// How long a `ws_token` is good.
 pub const WS_TOKEN_LIFE: Duration = Duration::from_mins(5);
 /// Longest token that is looked at, in bytes.
-const TOKEN_BYTES_MAX: usize = 8 * 1024;
+pub(super) const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

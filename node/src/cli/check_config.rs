@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{CliError, ConfigArgs};
+use crate::auth::issuers::Issuers;
 use crate::auth::keys::Keys;
 
 #[derive(Args, Debug)]
@@ -17,6 +18,7 @@ pub struct CheckConfigArgs {
 pub fn check_config(args: &CheckConfigArgs) -> Result<(), CliError> {
     let config = args.config.load()?;
     Keys::from_config(&config.auth)?;
+    Issuers::from_config(&config.auth)?;
     if args.print {
         println!("{}", config.redacted().to_toml()?);
     } else {

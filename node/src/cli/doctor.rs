@@ -6,6 +6,7 @@ use herald_router::{Router, RouterConfig};
 use rustix::process::{Resource, getrlimit};
 
 use super::{CliError, ConfigArgs, with_causes};
+use crate::auth::issuers::{Issuer, Issuers};
 use crate::auth::keys::Keys;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -42,6 +43,14 @@ pub async fn doctor(args: ConfigArgs) -> Result<(), CliError> {
     findings.note("configuration", Ok("read".to_owned()));
     let keys = Keys::from_config(&config.auth);
     findings.note("auth.keys", keys.map(|_| config.auth.keys.len().to_string()).map_err(|error| with_causes(&error)));
+    match Issuers::from_config(&config.auth) {
+        Ok(issuers) => {
+            for issuer in issuers.iter() {
+                findings.note(&format!("auth.issuers.{}", issuer.name), look_at_issuer(issuer).await);
+            }
+        }
+        Err(error) => findings.note("auth.issuers", Err(with_causes(&error))),
+    }
     let databases = [("directory", &config.directory.url)].into_iter();
     let shards = config.shards.iter().map(|shard| (shard.name.as_str(), &shard.url));
     for (name, url) in databases.chain(shards) {
@@ -73,6 +82,14 @@ async fn look_at_database(url: &str) -> Result<String, String> {
         return Err(format!("its clock and this machine's differ by {skew:?}"));
     }
     Ok(format!("PostgreSQL {}, clock within {skew:?}", found.version / 10_000))
+}
+
+async fn look_at_issuer(issuer: &Issuer) -> Result<String, String> {
+    if !issuer.has_source() {
+        return Ok("its key is in the configuration".to_owned());
+    }
+    let count = issuer.load().await.map_err(|error| with_causes(&error))?;
+    Ok(format!("{count} keys read"))
 }
 
 async fn look_at_schema(config: &Config) -> Result<String, String> {

@@ -127,6 +127,11 @@ impl Config {
             read_secret("auth.keys.private_key_file", key.private_key_file.as_deref(), &mut key.private_key)?;
             read_secret("auth.keys.public_key_file", key.public_key_file.as_deref(), &mut key.public_key)?;
         }
+        for (name, issuer) in &mut self.auth.issuers {
+            let key = |of: &str| format!("auth.issuers.{name}.{of}");
+            read_secret(&key("secret_file"), issuer.secret_file.as_deref(), &mut issuer.secret)?;
+            read_secret(&key("public_key_file"), issuer.public_key_file.as_deref(), &mut issuer.public_key)?;
+        }
         let mut url = String::new();
         read_secret("redis.url_file", self.redis.url_file.as_deref(), &mut url)?;
         if !url.is_empty() {
@@ -153,6 +158,12 @@ impl Config {
                 }
             }
         }
+        for issuer in shown.auth.issuers.values_mut() {
+            if !issuer.secret.is_empty() {
+                "***".clone_into(&mut issuer.secret);
+            }
+            issuer.jwks_url = redact_url(&issuer.jwks_url);
+        }
         shown
     }
 }
@@ -167,6 +178,9 @@ fn read_secret(key: &str, file: Option<&Path>, value: &mut String) -> Result<(),
 
 /// `scheme://user:password@host` with the password hidden.
 fn redact_url(url: &str) -> String {
+    if url.is_empty() {
+        return String::new();
+    }
     let Some((scheme, rest)) = url.split_once("://") else { return "***".to_owned() };
     let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
     match user.split_once(':') {

@@ -20,6 +20,7 @@ mod delivery;
 mod dev;
 mod faults;
 mod groups;
+mod issuers;
 mod lane;
 mod layers;
 mod lists;

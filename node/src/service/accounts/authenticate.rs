@@ -7,6 +7,7 @@ use crate::auth::tokens::{self, Token, TokenKind};
 use crate::domain::{LoginId, Refusal, UserId};
 use crate::error::{Error, Result};
 use crate::memory::used_tokens::life_left;
+use crate::service::accounts::accept_foreign::accept_foreign;
 use crate::storage::directory::used_tokens;
 
 /// Which tokens are good at this door.
@@ -19,7 +20,16 @@ pub enum Accept {
 
 /// The caller, if the token is good here and now and its login stands.
 pub async fn authenticate(app: &App, token: &str, accept: Accept) -> Result<Caller> {
-    let token = tokens::verify(&app.keys, token, app.clock.now()).ok_or(Refusal::Unauthorized)?;
+    let Some(token) = tokens::verify(&app.keys, token, app.clock.now()) else {
+        if accept == Accept::WsToken {
+            // Only we make single-use tokens.
+            return Err(Refusal::Unauthorized.into());
+        }
+        let caller = accept_foreign(app, token).await?;
+        check_loaded(app)?;
+        check_standing(app, caller.user, caller.login)?;
+        return Ok(caller);
+    };
     let is_accepted = match accept {
         Accept::Access => token.kind == TokenKind::Access,
         Accept::WsToken => token.kind == TokenKind::Ws,
@@ -28,10 +38,7 @@ pub async fn authenticate(app: &App, token: &str, accept: Accept) -> Result<Call
     if !is_accepted {
         return Err(Refusal::Unauthorized.into());
     }
-    if !app.standing.is_loaded() {
-        // Nobody knows yet whose login has ended.
-        return Err(Refusal::Unavailable.into());
-    }
+    check_loaded(app)?;
     check_standing(app, token.caller.user, token.caller.login)?;
     if token.kind == TokenKind::Ws {
         use_up(app, &token).await?;
@@ -41,6 +48,11 @@ pub async fn authenticate(app: &App, token: &str, accept: Accept) -> Result<Call
         caller.roles = roles;
     }
     Ok(caller)
+}
+
+/// Before the feed has been read nobody knows whose login has ended.
+fn check_loaded(app: &App) -> std::result::Result<(), Refusal> {
+    if app.standing.is_loaded() { Ok(()) } else { Err(Refusal::Unavailable) }
 }
 
 /// Refuses who is disabled or deleted, and whose login has ended. Sessions ask once more after they have entered the hub: what the

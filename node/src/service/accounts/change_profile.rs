@@ -25,5 +25,6 @@ pub async fn change_profile(app: &App, caller: &Caller, change: &ProfileChange) 
         check_length("status_text", text, 0, STATUS_TEXT_MAX)?;
     }
     let account = accounts::update_profile(&app.directory, caller.user, change).await?;
+    app.foreign_users.forget(caller.user);
     Ok(account.ok_or(Refusal::NotFound)?)
 }

@@ -10,6 +10,7 @@ use crate::storage::StorageError;
 
 pub const STATEMENTS: &[&str] = &[
     INSERT_ACCOUNT,
+    INSERT_FOREIGN,
     IS_USERNAME_TAKEN,
     FIND_BY_USERNAME,
     FIND_BY_EMAIL,
@@ -93,6 +94,25 @@ pub async fn insert_account(
     }
     let is_username_taken = client.query_opt(IS_USERNAME_TAKEN, &[&account.username.key]).await?.is_some();
     Ok(if is_username_taken { Inserted::UsernameTaken } else { Inserted::EmailTaken })
+}
+
+const INSERT_FOREIGN: &str = "\
+insert into account (id, display_name, created_at) values ($1, $2, $3) on conflict (id) do nothing";
+
+/// The account of a user of another issuer, made where it is missing: without a username and without a password. One that is
+/// there stays as it is.
+pub async fn find_or_insert_foreign(
+    directory: &Directory,
+    user: UserId,
+    display_name: &str,
+    now: Timestamp,
+) -> Result<Account, StorageError> {
+    if let Some(account) = read_account(directory, user).await? {
+        return Ok(account);
+    }
+    let client = directory.client().await?;
+    client.execute(INSERT_FOREIGN, &[&user, &display_name, &now]).await?;
+    account_of(&client.query_one(READ_ACCOUNT, &[&user]).await?)
 }
 
 const FIND_BY_USERNAME: &str = "\
