@@ -18,8 +18,10 @@ use crate::protocol::server::{self, ResyncReason};
 
 /// A paced frame waits until fewer bytes than this wait for the socket.
 const PACED_BYTES_MAX: usize = 64 * 1024;
-/// At most one Ping of the server in this time.
-pub const PING_INTERVAL: Duration = Duration::from_millis(200);
+/// After a Ping of the server, the next one goes out once nothing was written for this time,
+pub const PING_QUIET: Duration = Duration::from_millis(200);
+/// or when this time has passed: a steady stream of messages costs a Ping and its Pong so often.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// So many refused frames within [`REFUSALS_WINDOW_MS`] are flooding.
 const REFUSALS_MAX: u32 = 100;
 const REFUSALS_WINDOW_MS: i64 = 10_000;
@@ -67,10 +69,23 @@ struct State {
     has_lost_held: bool,
     received: Received,
     pinged_at: Option<Instant>,
+    wrote_at: Option<Instant>,
     /// Is in the list of those who want a Ping a little later.
     waits_for_ping: bool,
     refusals: u32,
     refusals_since_ms: i64,
+}
+
+impl State {
+    fn is_ping_due(&self, now: Instant) -> bool {
+        self.pinged_at.is_none_or(|at| now.duration_since(at) >= PING_INTERVAL)
+    }
+
+    /// A Ping that proves all that was given until now.
+    fn ping(&mut self, now: Instant) -> Bytes {
+        self.pinged_at = Some(now);
+        control(0x89, &self.received.ping().to_be_bytes())
+    }
 }
 
 /// How the session ends.
@@ -145,6 +160,7 @@ impl SessionHandle {
                 has_lost_held: false,
                 received: Received::default(),
                 pinged_at: None,
+                wrote_at: None,
                 waits_for_ping: false,
                 refusals: 0,
                 refusals_since_ms: 0,
@@ -310,7 +326,7 @@ impl SessionHandle {
 
     /// An entry that this session made itself: it knows it, and is sent no frame of it.
     pub fn given_own(&self, conversation: ConversationId, seq: Seq) {
-        self.state.lock().received.give(conversation, seq);
+        self.state.lock().received.give_own(conversation, seq);
     }
 
     /// The session was given all that its user had missed (offline delivery or a sync by a cursor is done).
@@ -339,19 +355,19 @@ impl SessionHandle {
         self.state.lock().received.put_back(positions);
     }
 
-    /// Queues a Ping where one would prove something and none was sent lately.
+    /// Queues a Ping where one would prove something and it is time for one. Called when nothing waits to be written.
     pub(crate) fn ping(&self) -> Pinged {
         let mut state = self.state.lock();
         if state.close.is_some() || !state.received.wants_ping() {
             return Pinged::NotNeeded;
         }
         let now = Instant::now();
-        if state.pinged_at.is_some_and(|at| now.duration_since(at) < PING_INTERVAL) {
+        let is_quiet = state.wrote_at.is_none_or(|at| now.duration_since(at) >= PING_QUIET);
+        if !is_quiet && !state.is_ping_due(now) {
             return Pinged::Later;
         }
-        state.pinged_at = Some(now);
-        let number = state.received.ping();
-        self.push(&mut state, control(0x89, &number.to_be_bytes()), true);
+        let ping = state.ping(now);
+        self.push(&mut state, ping, true);
         Pinged::Now
     }
 
@@ -375,6 +391,13 @@ impl SessionHandle {
             state.queue = VecDeque::new();
         } else {
             std::mem::swap(&mut state.queue, batch);
+            let now = Instant::now();
+            if state.close.is_none() && state.received.wants_ping() && state.is_ping_due(now) {
+                // In the same write as what it is to prove.
+                let bytes = state.ping(now);
+                state.waiting_bytes += bytes.len();
+                batch.push_back(Outgoing { bytes, is_counted: false });
+            }
         }
         state.close
     }
@@ -383,7 +406,9 @@ impl SessionHandle {
         let mut state = self.state.lock();
         state.waiting_bytes = state.waiting_bytes.saturating_sub(total);
         state.counted_bytes = state.counted_bytes.saturating_sub(counted);
-        state.moved_at = if state.waiting_bytes == 0 { None } else { Some(Instant::now()) };
+        let now = Instant::now();
+        state.wrote_at = Some(now);
+        state.moved_at = if state.waiting_bytes == 0 { None } else { Some(now) };
         let has_room = state.waiting_bytes < PACED_BYTES_MAX;
         drop(state);
         if has_room {
@@ -423,18 +448,28 @@ impl SessionHandle {
     /// Takes one of the places for sends that wait for their commit; waits while all are taken.
     pub async fn begin_send(self: &Arc<Self>, places: u32) -> Result<InFlight, Closed> {
         loop {
+            if let Some(place) = self.try_begin_send(places)? {
+                return Ok(place);
+            }
             let progress = self.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            if self.is_closed() {
-                return Err(Closed);
+            if let Some(place) = self.try_begin_send(places)? {
+                return Ok(place);
             }
-            if self.in_flight.fetch_add(1, Ordering::AcqRel) < places {
-                return Ok(InFlight(Arc::clone(self)));
-            }
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
             progress.await;
         }
+    }
+
+    fn try_begin_send(self: &Arc<Self>, places: u32) -> Result<Option<InFlight>, Closed> {
+        if self.is_closed() {
+            return Err(Closed);
+        }
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) < places {
+            return Ok(Some(InFlight(Arc::clone(self))));
+        }
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        Ok(None)
     }
 
     // --- Closing

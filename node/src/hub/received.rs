@@ -64,6 +64,30 @@ impl Received {
         }
     }
 
+    /// An entry that this session made itself: known to it, so nothing is to be proved.
+    pub fn give_own(&mut self, conversation: ConversationId, seq: Seq) {
+        let is_full = self.runs.len() >= CONVERSATIONS_MAX;
+        match self.runs.get_mut(&conversation) {
+            Some(run) if seq == run.given.next() => {
+                let is_flushed = run.flushed == run.given;
+                if run.received == run.given {
+                    run.received = seq;
+                }
+                if is_flushed {
+                    run.flushed = seq;
+                }
+                run.given = seq;
+            }
+            Some(run) => run.has_hole |= seq > run.given,
+            None if !self.is_whole => {}
+            None if self.has_overflowed || is_full => self.has_overflowed = true,
+            None => {
+                let run = Run { given: seq, pinged: seq, received: seq, flushed: seq, has_hole: false };
+                self.runs.insert(conversation, run);
+            }
+        }
+    }
+
     /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later.
     pub fn has(&self, conversation: ConversationId, seq: Seq) -> bool {
         self.runs.get(&conversation).is_some_and(|run| seq <= run.given)

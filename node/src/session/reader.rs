@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, after_handshake_split};
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::defragment::{Fragments, MESSAGE_BYTES_MAX};
@@ -65,10 +65,10 @@ impl AsyncRead for Metered<'_> {
         if self.leftover.is_empty() {
             loop {
                 ready!(self.tcp.poll_read_ready(cx))?;
-                match self.tcp.try_read_buf(buf) {
+                match read_some(self.tcp, buf) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Poll::Ready(Err(error)),
-                    Ok(_) => break,
+                    Ok(()) => break,
                 }
             }
         } else {
@@ -79,6 +79,20 @@ impl AsyncRead for Metered<'_> {
         self.meter.lock().pass(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
+}
+
+/// One system call. What did not fill the buffer has emptied the socket: then it counts as not readable until more comes, without
+/// a second call to find that out (nor a parser for it). tokio's own `poll_read` does the same, but wants the socket for itself.
+fn read_some(tcp: &TcpStream, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+    let room = buf.remaining();
+    let mut read = None;
+    // The readiness that is cleared is the one seen before the read: what came since stays.
+    let outcome = tcp.try_io(Interest::READABLE, || {
+        let length = tcp.try_read_buf(buf)?;
+        read = Some(length);
+        if length > 0 && length < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    if read.is_some() { Ok(()) } else { outcome }
 }
 
 impl<'a> Reader<'a> {

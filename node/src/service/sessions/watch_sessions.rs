@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::domain::Timestamp;
 use crate::hub::Hub;
 use crate::hub::SessionHandle;
-use crate::hub::handle::PING_INTERVAL;
+use crate::hub::handle::PING_QUIET;
 use crate::memory::presence::Cause;
 use crate::protocol::codes::CloseCode;
 use crate::protocol::server::{self, ResyncReason};
@@ -30,7 +30,7 @@ pub fn start(app: &Arc<App>) {
     let task_app = Arc::clone(app);
     app.tasks.spawn("watch sessions", async move {
         let app = task_app;
-        let mut tick = tokio::time::interval(PING_INTERVAL);
+        let mut tick = tokio::time::interval(PING_QUIET);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut part = 0;
         let parts = Hub::parts().div_ceil(ticks_of(ROUND));
@@ -88,7 +88,7 @@ pub fn start(app: &Arc<App>) {
 }
 
 fn ticks_of(time: Duration) -> usize {
-    usize::try_from(time.as_millis() / PING_INTERVAL.as_millis()).unwrap_or(1).max(1)
+    usize::try_from(time.as_millis() / PING_QUIET.as_millis()).unwrap_or(1).max(1)
 }
 
 fn check(session: &SessionHandle, now: Timestamp) {
