@@ -31,8 +31,8 @@ pub struct EntryItem {
     /// When the entry before it was made; none for the log's first, and where it is not known.
     pub previous_created_at: Option<Timestamp>,
     pub frame: Frame,
-    /// For the sender's own devices, where it differs (`temp_id`).
-    pub own_frame: Option<Frame>,
+    /// Of messages: for the sender's own devices, see [`EntryItem::own_frame`].
+    pub temp_id: Option<String>,
     /// Of groups: the version of the member set from this entry on, and how it changed.
     pub members_version: i64,
     pub member_count: i32,
@@ -42,6 +42,13 @@ pub struct EntryItem {
     pub is_message: bool,
     /// Of pairs: `last_ordinal` and both read ordinals after the commit (low, high).
     pub positions: Option<(i64, i64, i64)>,
+}
+
+impl EntryItem {
+    /// The frame for the sender's own devices: the same with `temp_id`. Made where there is such a device, which is seldom.
+    pub fn own_frame(&self) -> Frame {
+        self.temp_id.as_deref().map_or_else(|| self.frame.clone(), |temp_id| self.frame.with_temp_id(temp_id))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +107,7 @@ mod field_tag {
     pub const SENDER: u8 = 6;
     pub const CREATED_AT: u8 = 7;
     pub const FRAME: u8 = 8;
-    pub const OWN_FRAME: u8 = 9;
+    pub const TEMP_ID: u8 = 9;
     pub const MEMBERS_VERSION: u8 = 10;
     pub const MEMBER_COUNT: u8 = 11;
     pub const JOINED: u8 = 12;
@@ -134,7 +141,7 @@ mod tests {
             created_at: Timestamp(1_770_460_200_123_456),
             previous_created_at: Some(Timestamp(1_770_460_200_000_000)),
             frame: Frame::text(br#"{"type":"chat"}"#),
-            own_frame: Some(Frame::text(br#"{"type":"chat","data":{"temp_id":"x"}}"#)),
+            temp_id: Some("x".to_owned()),
             members_version: 0,
             member_count: 0,
             joined: vec![],
@@ -147,7 +154,7 @@ mod tests {
     fn group_entry() -> EntryItem {
         EntryItem {
             conversation: ConversationRef::Group { id: ConversationId::group(user(1), "g") },
-            own_frame: None,
+            temp_id: None,
             members_version: 5,
             member_count: 300,
             joined: vec![user(7), user(8)],
@@ -178,6 +185,17 @@ mod tests {
             Item::Resync { users: vec![user(1)], conversation },
         ];
         (items, encoder.finish())
+    }
+
+    #[test]
+    fn the_senders_own_devices_see_its_temp_id() {
+        let item = EntryItem {
+            frame: Frame::text(br#"{"type":"chat","data":{"seq":77}}"#),
+            temp_id: Some("a\"b".to_owned()),
+            ..direct_entry()
+        };
+        assert_eq!(item.own_frame().json(), br#"{"type":"chat","data":{"seq":77,"temp_id":"a\"b"}}"#);
+        assert_eq!(EntryItem { temp_id: None, ..item.clone() }.own_frame(), item.frame);
     }
 
     #[test]

@@ -28,6 +28,17 @@ impl Frame {
         Self(bytes.freeze())
     }
 
+    /// A frame of `new_message` with `temp_id` as the last of its data.
+    pub fn with_temp_id(&self, temp_id: &str) -> Self {
+        let Some(open) = self.json().strip_suffix(b"}}") else { return self.clone() };
+        let mut json = Vec::with_capacity(open.len() + temp_id.len() + 16);
+        json.extend_from_slice(open);
+        json.extend_from_slice(br#","temp_id":"#);
+        json.extend_from_slice(serde_json::Value::from(temp_id).to_string().as_bytes());
+        json.extend_from_slice(b"}}");
+        Self::text(&json)
+    }
+
     /// The JSON inside.
     pub fn json(&self) -> &[u8] {
         let header = match self.0.get(1) {

@@ -32,8 +32,8 @@ impl Encoder {
         self.out.freeze()
     }
 
-    /// Adds an entry; `own_frame` only where the receiving node has sessions of the sender.
-    pub fn entry(&mut self, entry: &EntryItem, with_own_frame: bool) {
+    /// Adds an entry; `temp_id` only where the receiving node has sessions of the sender.
+    pub fn entry(&mut self, entry: &EntryItem, with_temp_id: bool) {
         self.field(field_tag::CONVERSATION, entry.conversation.id().0.as_bytes());
         if let ConversationRef::Direct { low, high, .. } = entry.conversation {
             self.field(field_tag::LOW, low.0.as_bytes());
@@ -47,8 +47,8 @@ impl Encoder {
             self.number(field_tag::PREVIOUS_CREATED_AT, previous.0);
         }
         self.field(field_tag::FRAME, &entry.frame.0);
-        if let (true, Some(frame)) = (with_own_frame, &entry.own_frame) {
-            self.field(field_tag::OWN_FRAME, &frame.0);
+        if let (true, Some(temp_id)) = (with_temp_id, &entry.temp_id) {
+            self.field(field_tag::TEMP_ID, temp_id.as_bytes());
         }
         if matches!(entry.conversation, ConversationRef::Group { .. }) {
             self.number(field_tag::MEMBERS_VERSION, entry.members_version);

@@ -112,7 +112,7 @@ fn prepare(
             .then(|| server::entry_frame(reference, entry, Shown { id: origin.frame_id.as_deref(), ..shown }));
         (origin.session, frame)
     });
-    let own_frame = is_message.then(|| server::entry_frame(reference, entry, Shown { with_temp_id: true, ..shown }));
+    let temp_id = if is_message { entry.temp_id.clone() } else { None };
     let (joined, left) = change_of(&entry.body, entry.sender_id);
     let positions = conversation.positions.map(|all| (all.last_ordinal, all.low_read_ordinal, all.high_read_ordinal));
     let item = EntryItem {
@@ -123,7 +123,7 @@ fn prepare(
         created_at: entry.created_at,
         previous_created_at,
         frame: server::entry_frame(reference, entry, shown),
-        own_frame,
+        temp_id,
         members_version: committed.members_version,
         member_count: conversation.member_count,
         joined,

@@ -22,7 +22,7 @@ pub fn item_of_stored(
         ..Shown::default()
     };
     let is_message = matches!(entry.body, Body::Message(_));
-    let own_frame = is_message.then(|| server::entry_frame(conversation, entry, Shown { with_temp_id: true, ..shown }));
+    let temp_id = if is_message { entry.temp_id.clone() } else { None };
     EntryItem {
         conversation: *conversation,
         epoch,
@@ -31,7 +31,7 @@ pub fn item_of_stored(
         created_at: entry.created_at,
         previous_created_at: None,
         frame: server::entry_frame(conversation, entry, shown),
-        own_frame,
+        temp_id,
         members_version,
         member_count,
         joined: Vec::new(),

@@ -152,6 +152,7 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
     }
     let mut delivered = 0_u64;
     let mut origin_is_answered = false;
+    let mut own_frame = None;
     for_each_session(app, &item.conversation, Some(item.seq), set, |session| {
         if let Some((origin, frame)) = &arrival.origin
             && *origin == session.id
@@ -163,9 +164,10 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
             }
             return;
         }
-        let frame = match &item.own_frame {
-            Some(own) if session.user == item.sender => own,
-            _ => &item.frame,
+        let frame = if session.user == item.sender {
+            own_frame.get_or_insert_with(|| item.own_frame())
+        } else {
+            &item.frame
         };
         session.send_entry(frame, id, item.seq);
         delivered += 1;
