@@ -29,6 +29,7 @@ impl Frame {
     }
 
     /// A frame of `new_message` with `temp_id` as the last of its data.
+    #[must_use]
     pub fn with_temp_id(&self, temp_id: &str) -> Self {
         let Some(open) = self.json().strip_suffix(b"}}") else { return self.clone() };
         let mut json = Vec::with_capacity(open.len() + temp_id.len() + 16);

@@ -164,11 +164,8 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
             }
             return;
         }
-        let frame = if session.user == item.sender {
-            own_frame.get_or_insert_with(|| item.own_frame())
-        } else {
-            &item.frame
-        };
+        let frame =
+            if session.user == item.sender { own_frame.get_or_insert_with(|| item.own_frame()) } else { &item.frame };
         session.send_entry(frame, id, item.seq);
         delivered += 1;
     });
