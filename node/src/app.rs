@@ -26,6 +26,7 @@ use crate::memory::presence::Presence;
 use crate::memory::rates::Rates;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
+use crate::memory::told_broadcasts::ToldBroadcasts;
 use crate::memory::unread::UnreadCounts;
 use crate::memory::used_tokens::UsedTokens;
 use crate::storage::{Directory, Shards};
@@ -59,6 +60,7 @@ pub struct App {
     pub used_tokens: UsedTokens,
     pub login_failures: Failures,
     pub health: HealthMemory,
+    pub told_broadcasts: ToldBroadcasts,
     /// No new sockets: the node is leaving.
     pub draining: AtomicBool,
 }

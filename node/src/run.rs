@@ -37,10 +37,12 @@ use crate::memory::presence::Presence;
 use crate::memory::rates::Rates;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
+use crate::memory::told_broadcasts::ToldBroadcasts;
 use crate::memory::unread::UnreadCounts;
 use crate::memory::used_tokens::UsedTokens;
 use crate::metrics;
 use crate::service::accounts::{follow_key_sets, spread_used_tokens};
+use crate::service::admin::report_node;
 use crate::service::delivery::deliver::start_delivery;
 use crate::service::feed::follow_changes;
 use crate::service::operations::measure_queues::measure_queues;
@@ -128,6 +130,7 @@ impl Node {
             used_tokens: UsedTokens::default(),
             login_failures: Failures::default(),
             health: HealthMemory::default(),
+            told_broadcasts: ToldBroadcasts::default(),
             draining: AtomicBool::new(false),
             config,
         });

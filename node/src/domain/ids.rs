@@ -64,6 +64,22 @@ uuid_id!(
     /// An entry of a log: conversation and seq in one.
     MessageId
 );
+uuid_id!(
+    /// What a user is told beside messages, by itself or with everyone.
+    NotificationId
+);
+uuid_id!(
+    /// A template of notifications.
+    TemplateId
+);
+uuid_id!(
+    /// A reported event.
+    EventId
+);
+uuid_id!(
+    /// An entry of the audit log.
+    AuditId
+);
 
 impl UserId {
     pub fn random() -> Self {
@@ -74,6 +90,30 @@ impl UserId {
 }
 
 impl LoginId {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl NotificationId {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl TemplateId {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl EventId {
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl AuditId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }

@@ -1,25 +1,30 @@
 //! Ids and rules as types and pure functions. No I/O here.
 
 pub mod account;
+pub mod audit;
 pub mod bucket;
 pub mod command;
 pub mod conversation;
 pub mod cursor;
 pub mod entry;
+pub mod event;
 pub mod gate;
 pub mod ids;
 pub mod judge;
 pub mod member_set;
 pub mod message;
+pub mod notification;
 pub mod patch;
 pub mod profile;
 pub mod reactions;
 pub mod refusal;
+pub mod roles;
 pub mod rotation;
 pub mod send;
 pub mod settings;
 pub mod status;
 pub mod sync;
+pub mod template;
 pub mod text;
 pub mod timestamp;
 

@@ -20,6 +20,20 @@ pub const AVATAR_URL_MAX: usize = 2_000;
 pub const EMOJI_MAX: usize = 32;
 /// Greatest metadata of a message as compact JSON, in bytes.
 pub const METADATA_BYTES_MAX: usize = 4_096;
+/// Greatest title of a notification, in code points.
+pub const NOTIFICATION_TITLE_MAX: usize = 200;
+/// Greatest data of a notification as compact JSON, in bytes.
+pub const NOTIFICATION_DATA_BYTES_MAX: usize = 4_096;
+/// Greatest name of a template, in code points.
+pub const TEMPLATE_NAME_MAX: usize = 100;
+/// Languages of one template beside its own.
+pub const TEMPLATE_LANGUAGES_MAX: usize = 50;
+/// Greatest type of an event, in code points.
+pub const EVENT_TYPE_MAX: usize = 100;
+/// Greatest payload of an event as compact JSON, in bytes.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 16_384;
+/// Greatest text to search users by, in code points.
+pub const QUERY_MAX: usize = 100;
 /// Greatest number of users a message may mention one by one, and of ids in one call.
 pub const IDS_MAX: usize = 1_000;
 

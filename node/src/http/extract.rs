@@ -14,11 +14,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
 
 use super::problem::HttpError;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::domain::Refusal;
+use crate::domain::{Refusal, Timestamp};
 use crate::protocol::check_json::check_json;
 use crate::service::accounts::authenticate::{Accept, authenticate};
 
@@ -31,6 +32,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Items of a page when nothing is said, and at most.
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 200;
+/// The end of the year 9999: no time that is kept is later, and PostgreSQL takes none much later.
+const TIMES_END_US: i64 = 253_402_300_799_999_999;
 
 /// The token of `Authorization: Bearer`.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -235,6 +238,25 @@ impl Paging {
         };
         let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refusal::InvalidCursor)?;
         serde_json::from_slice(&json).map(Some).map_err(|_| Refusal::InvalidCursor)
+    }
+
+    /// Of a list that shows the newest first by time and id: what the last item of the page before was, or what no item is below.
+    /// Cursors have times in microseconds, since what is shown has milliseconds only.
+    pub fn before<I>(&self, id: impl FnOnce(Uuid) -> I) -> Result<(Timestamp, I), Refusal> {
+        let (micros, last) = self.after::<(i64, Uuid)>()?.unwrap_or((TIMES_END_US, Uuid::max()));
+        if !(0..=TIMES_END_US).contains(&micros) {
+            return Err(Refusal::InvalidCursor);
+        }
+        Ok((Timestamp(micros), id(last)))
+    }
+}
+
+/// A flag of the query string; nothing said is false.
+pub fn parse_flag(field: &'static str, value: Option<&str>) -> Result<bool, Refusal> {
+    match value {
+        None | Some("" | "false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(Refusal::field(field, "must be true or false")),
     }
 }
 

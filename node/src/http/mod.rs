@@ -1,14 +1,22 @@
 //! REST: every route on this page, by subject as in `service`. One file per resource; `extract` and `problem` are what they share.
 
+pub mod admin_cluster;
+pub mod admin_notifications;
+pub mod admin_settings;
+pub mod admin_users;
 pub mod auth;
+pub mod broadcasts;
 pub mod conversation_json;
 pub mod conversations;
+pub mod events;
 pub mod extract;
 pub mod groups;
 pub mod health;
 pub mod history;
 pub mod message_json;
 pub mod messages;
+pub mod notifications;
+pub mod permitted;
 pub mod problem;
 pub mod relationships;
 pub mod server;
@@ -55,7 +63,14 @@ pub fn internal_routes(app: &Arc<App>) -> Router {
 
 /// The same routes answer under `/api/v1` and `/api`.
 fn api() -> Router<Arc<App>> {
-    Router::new().merge(accounts()).merge(people()).merge(conversations()).merge(messages()).merge(operations())
+    Router::new()
+        .merge(accounts())
+        .merge(people())
+        .merge(conversations())
+        .merge(messages())
+        .merge(notifications())
+        .merge(operations())
+        .nest("/admin", admin())
 }
 
 /// Registering, logging in and out, the caller's own account.
@@ -117,6 +132,38 @@ fn messages() -> Router<Arc<App>> {
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
         .route("/messages/{id}/read", post(conversations::read_message))
         .route("/messages/{id}/recall", post(messages::recall))
+}
+
+/// What users are told beside messages, and what they report.
+fn notifications() -> Router<Arc<App>> {
+    Router::new()
+        .route("/broadcasts", get(broadcasts::list).post(broadcasts::send))
+        .route("/events", get(events::list).post(events::report))
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/read-all", post(notifications::read_all))
+        .route("/notifications/{id}", delete(notifications::delete))
+        .route("/notifications/{id}/delete", post(notifications::delete))
+        .route("/notifications/{id}/read", post(notifications::read))
+}
+
+/// For administrators: each handler takes an `Admin`.
+fn admin() -> Router<Arc<App>> {
+    Router::new()
+        .route("/audit", get(admin_cluster::audit))
+        .route("/nodes", get(admin_cluster::nodes))
+        .route("/notification-templates", get(admin_notifications::list).post(admin_notifications::create))
+        .route(
+            "/notification-templates/{id}",
+            get(admin_notifications::one).patch(admin_notifications::change).delete(admin_notifications::delete),
+        )
+        .route("/notifications", post(admin_notifications::send))
+        .route("/settings", get(admin_settings::list))
+        .route("/settings/reload", post(admin_settings::reload))
+        .route("/settings/{key}", post(admin_settings::set))
+        .route("/stats", get(admin_cluster::stats))
+        .route("/users", get(admin_users::list))
+        .route("/users/{id}", get(admin_users::one).patch(admin_users::change))
+        .route("/users/{id}/sessions", delete(admin_users::end_sessions))
 }
 
 /// What operators ask; more of it is at the root and on the internal port.

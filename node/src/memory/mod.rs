@@ -13,5 +13,6 @@ pub mod presence;
 pub mod rates;
 pub mod sessions;
 pub mod standing;
+pub mod told_broadcasts;
 pub mod unread;
 pub mod used_tokens;

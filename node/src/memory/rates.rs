@@ -37,12 +37,13 @@ struct User {
 pub struct Rates {
     pub sends: Buckets,
     pub changes: Buckets,
+    pub events: Buckets,
 }
 
 impl Rates {
     /// Told by registering routes: whether all of the user's sessions are on this node.
     pub fn set_alone(&self, user: UserId, is_alone: bool, now: Timestamp, per_second: u32) {
-        for buckets in [&self.sends, &self.changes] {
+        for buckets in [&self.sends, &self.changes, &self.events] {
             buckets.with(user, now, f64::from(per_second), |user| user.is_alone = is_alone);
         }
     }

@@ -2,6 +2,7 @@
 //! serves several subjects. `tests/it/layers.rs` says which subject may ask which.
 
 pub mod accounts;
+pub mod admin;
 pub mod ask_shards;
 pub mod carry_through;
 pub mod conversations;
@@ -10,6 +11,7 @@ pub mod feed;
 pub mod groups;
 pub mod limits;
 pub mod messages;
+pub mod notifications;
 pub mod operations;
 pub mod people;
 pub mod presence;

@@ -43,6 +43,8 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("feed", &[]),
     ("limits", &[]),
     ("delivery", &[]),
+    ("notifications", &["delivery", "feed", "limits"]),
+    ("admin", &["feed", "notifications"]),
     ("accounts", &["feed", "limits"]),
     ("people", &["carry_through"]),
     ("groups", &["carry_through"]),
@@ -52,7 +54,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("sync", &["ask_shards", "conversations"]),
     ("sessions", &["accounts", "delivery"]),
     ("recovery", &["delivery", "sessions"]),
-    ("operations", &["groups", "people"]),
+    ("operations", &["groups", "notifications", "people"]),
 ];
 
 /// Words of other crates, and the parts that alone may name them.

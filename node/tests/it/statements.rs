@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use herald_node::storage::shard::{
-    lane, read_delivery, read_entries, read_extras, read_members, read_message, read_snapshot, read_states, slots,
-    write_received,
+    lane, read_delivery, read_entries, read_extras, read_members, read_message, read_sizes, read_snapshot, read_states,
+    slots, write_received,
 };
 use herald_node::storage::{directory, migrate, pool, provision};
 use tokio_postgres::NoTls;
@@ -14,14 +14,21 @@ use super::support::{Databases, rust_files};
 
 const OF_DIRECTORY: &[&[&str]] = &[
     directory::accounts::STATEMENTS,
+    directory::admin_accounts::STATEMENTS,
+    directory::audit::STATEMENTS,
+    directory::broadcasts::STATEMENTS,
     directory::changes::STATEMENTS,
+    directory::events::STATEMENTS,
     directory::listing::STATEMENTS,
     directory::logins::STATEMENTS,
+    directory::node_reports::STATEMENTS,
+    directory::notifications::STATEMENTS,
     directory::pairs::STATEMENTS,
     directory::profiles::STATEMENTS,
     directory::read_listing::STATEMENTS,
     directory::seed::STATEMENTS,
     directory::settings::STATEMENTS,
+    directory::templates::STATEMENTS,
     directory::used_tokens::STATEMENTS,
     migrate::STATEMENTS_DIRECTORY,
     pool::STATEMENTS,
@@ -35,6 +42,7 @@ const OF_SHARDS: &[&[&str]] = &[
     read_extras::STATEMENTS,
     read_members::STATEMENTS,
     read_message::STATEMENTS,
+    read_sizes::STATEMENTS,
     read_snapshot::STATEMENTS,
     read_states::STATEMENTS,
     slots::STATEMENTS,

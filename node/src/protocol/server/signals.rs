@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::frame;
+use crate::domain::ids::NotificationId;
 use crate::domain::{ConversationId, Seq, Timestamp, UserId};
 use crate::protocol::frame::Frame;
 
@@ -62,6 +63,21 @@ pub struct StatusData<'a> {
 
 pub fn status(data: &StatusData<'_>) -> Frame {
     frame("status", None, None, data)
+}
+
+#[derive(Serialize)]
+pub struct NotificationData<'a, D> {
+    pub notification_id: NotificationId,
+    pub r#type: &'a str,
+    pub title: &'a str,
+    pub content: &'a str,
+    /// An object, as it was given or as it was kept.
+    pub data: D,
+    pub created_at: Timestamp,
+}
+
+pub fn notification<D: Serialize>(data: &NotificationData<'_, D>) -> Frame {
+    frame("notification", None, None, data)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

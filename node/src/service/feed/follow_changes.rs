@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::load_settings::load_settings;
+use super::tell_broadcasts::{begin_telling, tell_broadcasts};
 use crate::app::App;
 use crate::domain::{LoginId, UserId};
 use crate::error::Result;
@@ -97,6 +98,9 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
     for change in &fresh {
         apply(app, change);
     }
+    if fresh.iter().any(|change| change.kind == "broadcast") {
+        tell_broadcasts(app).await?;
+    }
     follower.applied = known.iter().chain(&fresh).map(|change| change.id).collect();
     follower.read_at = Some(begun);
     if !app.standing.is_loaded() {
@@ -110,6 +114,7 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
 async fn read_beginning(app: &Arc<App>, follower: &mut Follower) -> Result<Vec<Change>> {
     let beginning = changes::read_beginning(&app.directory, token_life(app) + CLOCK_MARGIN).await?;
     load_settings(app).await?;
+    begin_telling(app).await?;
     app.standing.replace_out(beginning.out_users.iter().copied());
     for session in app.hub.all() {
         if app.standing.is_out(session.user) {
@@ -145,7 +150,7 @@ fn apply(app: &App, change: &Change) {
             }
         }
         "roles_changed" => set_roles(app, change),
-        "setting" => {}
+        "setting" | "broadcast" => {}
         other => warn!(kind = other, "a change that this version does not know"),
     }
 }

@@ -2,3 +2,4 @@
 
 pub mod follow_changes;
 pub mod load_settings;
+pub mod tell_broadcasts;

@@ -1,6 +1,6 @@
 //! How many messages a second a user may send (contract 2.7). A node that holds all of a user's sessions decides alone with a
 //! bucket of its own; any other, and REST, takes from a bucket that all nodes share, a few at a time. While Redis is away each
-//! node counts alone. Recalls, edits and reactions have buckets of their own of the same size.
+//! node counts alone. Recalls, edits and reactions have buckets of their own of the same size, and so have reported events.
 
 use crate::app::App;
 use crate::domain::UserId;
@@ -48,6 +48,11 @@ pub fn refund_send(app: &App, user: UserId) {
 /// Takes one token for a recall, an edit or a reaction: allowed, or when to come again.
 pub async fn check_change(app: &App, user: UserId) -> Result<(), u64> {
     take(app, &app.rates.changes, "change", user).await
+}
+
+/// Takes one token for a reported event: allowed, or when to come again.
+pub async fn check_event(app: &App, user: UserId) -> Result<(), u64> {
+    take(app, &app.rates.events, "event", user).await
 }
 
 async fn take(app: &App, buckets: &Buckets, name: &str, user: UserId) -> Result<(), u64> {

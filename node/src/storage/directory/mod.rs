@@ -1,14 +1,21 @@
 //! The directory database: users, logins, lists by user, the feed of changes.
 
 pub mod accounts;
+pub mod admin_accounts;
+pub mod audit;
+pub mod broadcasts;
 pub mod changes;
+pub mod events;
 pub mod listing;
 pub mod logins;
+pub mod node_reports;
+pub mod notifications;
 pub mod pairs;
 pub mod profiles;
 pub mod read_listing;
 pub mod seed;
 pub mod settings;
+pub mod templates;
 pub mod used_tokens;
 
 use super::{Client, Database, StorageError};

@@ -9,6 +9,7 @@ pub mod read_entries;
 pub mod read_extras;
 pub mod read_members;
 pub mod read_message;
+pub mod read_sizes;
 pub mod read_snapshot;
 pub mod read_states;
 pub mod rows;

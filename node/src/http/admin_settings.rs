@@ -1,0 +1,46 @@
+//! `/admin/settings`: the run-time settings.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::extract::{Json, Page, Paging, Path};
+use super::permitted::Admin;
+use super::problem::HttpResult;
+use crate::app::App;
+use crate::service::admin::reload_settings::reload_settings;
+use crate::service::feed::load_settings::{SettingView, list_settings, set_setting};
+
+/// GET /admin/settings
+pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> HttpResult<Json<Page<SettingView>>> {
+    let after: Option<String> = paging.after()?;
+    let mut all = list_settings(&app);
+    if let Some(at) = after.and_then(|after| all.iter().position(|setting| setting.key == after)) {
+        all.drain(..=at);
+    }
+    Ok(Json(Page::of(all, paging.limit, |last| last.key)))
+}
+
+#[derive(Deserialize)]
+pub struct SettingBody {
+    value: Value,
+}
+
+/// POST /admin/settings/{key}
+pub async fn set(
+    State(app): State<Arc<App>>,
+    Admin(author): Admin,
+    Path(key): Path<String>,
+    Json(body): Json<SettingBody>,
+) -> HttpResult<Json<SettingView>> {
+    Ok(Json(set_setting(&app, &author, &key, &body.value).await?))
+}
+
+/// POST /admin/settings/reload
+pub async fn reload(State(app): State<Arc<App>>, Admin(author): Admin) -> HttpResult<StatusCode> {
+    reload_settings(&app, &author).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,102 @@
+//! `/admin/users`: accounts as administrators see and change them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::extract::{Json, Page, Paging, Path, Query};
+use super::permitted::Admin;
+use super::problem::HttpResult;
+use crate::app::App;
+use crate::domain::roles::parse_roles;
+use crate::domain::{Timestamp, UserId};
+use crate::service::admin::change_user::{AccountChange, AdminAccount, change_user};
+use crate::service::admin::end_user_sessions::end_user_sessions;
+use crate::service::admin::find_users::{find_user, find_users};
+
+/// A User with what only administrators see.
+#[derive(Serialize)]
+pub struct AdminUserJson {
+    id: UserId,
+    username: Option<String>,
+    display_name: String,
+    avatar_url: Option<String>,
+    status_text: Option<String>,
+    created_at: Timestamp,
+    email: Option<String>,
+    roles: Vec<String>,
+    disabled: bool,
+    disabled_at: Option<Timestamp>,
+    deleted_at: Option<Timestamp>,
+}
+
+impl From<AdminAccount> for AdminUserJson {
+    fn from(found: AdminAccount) -> Self {
+        let AdminAccount { account, disabled_at, deleted_at } = found;
+        Self {
+            id: account.id,
+            username: account.username,
+            display_name: account.display_name,
+            avatar_url: account.avatar_url,
+            status_text: account.status_text,
+            created_at: account.created_at,
+            email: account.email,
+            roles: account.roles,
+            disabled: disabled_at.is_some(),
+            disabled_at,
+            deleted_at,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct UsersQuery {
+    query: Option<String>,
+}
+
+/// GET /admin/users
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    Query(query): Query<UsersQuery>,
+    paging: Paging,
+) -> HttpResult<Json<Page<AdminUserJson>>> {
+    let found = find_users(&app, query.query.as_deref(), paging.after()?, paging.limit + 1).await?;
+    let items = found.into_iter().map(AdminUserJson::from).collect();
+    Ok(Json(Page::of(items, paging.limit, |last: &AdminUserJson| last.id)))
+}
+
+/// GET /admin/users/{id}
+pub async fn one(State(app): State<Arc<App>>, _: Admin, Path(user): Path<UserId>) -> HttpResult<Json<AdminUserJson>> {
+    Ok(Json(find_user(&app, user).await?.into()))
+}
+
+#[derive(Deserialize)]
+pub struct ChangeBody {
+    disabled: Option<bool>,
+    roles: Option<Vec<String>>,
+}
+
+/// PATCH /admin/users/{id}
+pub async fn change(
+    State(app): State<Arc<App>>,
+    Admin(author): Admin,
+    Path(user): Path<UserId>,
+    Json(body): Json<ChangeBody>,
+) -> HttpResult<Json<AdminUserJson>> {
+    let roles = body.roles.as_deref().map(parse_roles).transpose()?;
+    let change = AccountChange { is_disabled: body.disabled, roles };
+    Ok(Json(change_user(&app, &author, user, &change).await?.into()))
+}
+
+/// DELETE /admin/users/{id}/sessions
+pub async fn end_sessions(
+    State(app): State<Arc<App>>,
+    Admin(author): Admin,
+    Path(user): Path<UserId>,
+) -> HttpResult<StatusCode> {
+    end_user_sessions(&app, &author, user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,44 @@
+//! Tells users something beside messages: kept for their lists, and live to their sessions on all nodes.
+
+use crate::app::App;
+use crate::domain::audit::AuditRecord;
+use crate::domain::ids::NotificationId;
+pub use crate::domain::notification::{NewNotification, NotificationKind};
+use crate::domain::{Timestamp, UserId};
+use crate::error::Result;
+use crate::protocol::server::{NotificationData, notification};
+use crate::service::delivery::signal::signal_users;
+use crate::storage::directory::notifications::insert_notifications;
+
+/// Users of one statement and one round of routes.
+pub const USERS_AT_ONCE: usize = 1_000;
+
+/// Keeps it for each of these users, then shows it to those who are online. It is kept when this answers well, whatever becomes of
+/// the frames.
+pub async fn notify(app: &App, users: &[UserId], new: NewNotification) -> Result<()> {
+    for users in users.chunks(USERS_AT_ONCE) {
+        keep_and_show(app, users, &new, None).await?;
+    }
+    Ok(())
+}
+
+/// One statement's worth, with what the audit log is to say of it: the id under which all of them have it, and when.
+pub async fn keep_and_show(
+    app: &App,
+    users: &[UserId],
+    new: &NewNotification,
+    audit: Option<AuditRecord<'_>>,
+) -> Result<(NotificationId, Timestamp)> {
+    let id = NotificationId::random();
+    let created_at = insert_notifications(&app.directory, users, id, new, audit).await?;
+    let frame = notification(&NotificationData {
+        notification_id: id,
+        r#type: new.kind.as_str(),
+        title: &new.title,
+        content: &new.content,
+        data: &new.data,
+        created_at,
+    });
+    signal_users(app, users, &frame, None).await;
+    Ok((id, created_at))
+}
