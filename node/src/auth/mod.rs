@@ -9,6 +9,7 @@ pub mod tokens;
 use std::sync::Arc;
 
 use crate::domain::command::Actor;
+use crate::domain::roles::{AccountRole, permit};
 use crate::domain::{LoginId, Timestamp, UserId};
 
 /// A checked token: who is calling.
@@ -31,6 +32,6 @@ impl Caller {
     }
 
     pub fn is_admin(&self) -> bool {
-        self.roles.iter().any(|role| role == "admin")
+        permit(&self.roles, AccountRole::Admin)
     }
 }

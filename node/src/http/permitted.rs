@@ -12,7 +12,6 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::domain::audit::Author;
-use crate::domain::roles::{AccountRole, permit};
 
 /// An administrator, and from where: what the audit log says of whatever is changed.
 #[derive(Clone, Debug)]
@@ -23,7 +22,7 @@ impl FromRequestParts<Arc<App>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, HttpError> {
         let caller = Caller::from_request_parts(parts, app).await?;
-        if !permit(&caller.roles, AccountRole::Admin) {
+        if !caller.is_admin() {
             return Err(Refusal::Forbidden.into());
         }
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0.to_string());

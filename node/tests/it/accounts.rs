@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use herald_node::config::Key;
+use herald_node::domain::audit::Author;
 use herald_node::domain::{LoginId, UserId};
 use herald_node::service::accounts::authenticate::{Accept, authenticate};
 use herald_node::service::feed::load_settings::set_setting;
@@ -622,18 +623,19 @@ async fn settings_are_followed_also_without_redis() {
     let mut cluster = Setup::nodes(2).redis(&redis.url()).set("recall_window_s", 7).start().await;
     let recall_window_s = |cluster: &Cluster, node| cluster.app(node).settings.load().recall_window_s;
     assert_eq!(recall_window_s(&cluster, 1), 7);
+    let author = Author { id: UserId::random(), address: "127.0.0.1".to_owned() };
     for (is_redis_there, value) in [(true, 60), (false, 61)] {
         if !is_redis_there {
             redis.kill();
         }
-        set_setting(cluster.app(0), "recall_window_s", &json!(value)).await.unwrap();
+        set_setting(cluster.app(0), &author, "recall_window_s", &json!(value)).await.unwrap();
         assert_eq!(recall_window_s(&cluster, 0), value);
         let limit = Duration::from_secs(if is_redis_there { 1 } else { 2 });
         eventually_within(limit, "the other node follows", async || recall_window_s(&cluster, 1) == value).await;
     }
-    assert!(set_setting(cluster.app(0), "nonsense", &json!(1)).await.is_err());
-    assert!(set_setting(cluster.app(0), "max_messages_per_second", &json!(0)).await.is_err());
-    assert!(set_setting(cluster.app(0), "require_friendship", &json!("yes")).await.is_err());
+    assert!(set_setting(cluster.app(0), &author, "nonsense", &json!(1)).await.is_err());
+    assert!(set_setting(cluster.app(0), &author, "max_messages_per_second", &json!(0)).await.is_err());
+    assert!(set_setting(cluster.app(0), &author, "require_friendship", &json!("yes")).await.is_err());
     cluster.stop(1).await;
     cluster.start_again(1).await;
     assert_eq!(recall_window_s(&cluster, 1), 61, "what was set wins over the configuration, also after a restart");

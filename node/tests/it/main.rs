@@ -15,6 +15,7 @@
 #![allow(dead_code, unused_imports, reason = "the support serves all areas")]
 
 mod accounts;
+mod admin;
 mod away;
 mod delivery;
 mod dev;
@@ -26,6 +27,7 @@ mod layers;
 mod lists;
 mod migrations;
 mod nodes;
+mod notifications;
 mod offline;
 mod pairs;
 mod readme;

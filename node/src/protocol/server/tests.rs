@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::entry::{Created, Edit, MemberMuted, Reaction, Recall, RoleChanged, Updated, UserIds};
+use crate::domain::ids::NotificationId;
 use crate::domain::message::{Edited, ForwardedFrom, Mentions, Message, Recalled};
 use crate::domain::{Body, ConversationId, ConversationRef, Entry, Refusal, Role, Seq, Timestamp, UserId};
 
