@@ -170,6 +170,7 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     follow_changes::start(app).await;
     spread_used_tokens::start(app);
     follow_key_sets::start(app);
+    app.tasks.spawn("report-node", report_node::report_regularly(Arc::clone(app)));
 }
 
 fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
