@@ -2,6 +2,9 @@
 //!
 //! One task does all of it, in one loop, so that the order of what it says is the order in which it happened.
 
+mod identity;
+mod lease_answer;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,10 +18,12 @@ use crate::envelope::Outgoing;
 use crate::error::RouterError;
 use crate::event::{Event, RoutesGoneReason};
 use crate::ids::BootId;
-use crate::peers::{Lease, ask_leases, parse_table, read_renewals};
+use crate::peers::{Lease, ask_leases, read_renewals};
 use crate::scripts::call;
-use crate::shared::{Assignment, EntryId, ServerClock, Shared, SharedRef};
+use crate::shared::{Assignment, ServerClock, Shared, SharedRef};
 use crate::value;
+use identity::{check_identity, identify};
+use lease_answer::{LeaseAnswer, Standing, read_lease, read_top};
 
 /// Between tries while Redis is away.
 const RETRY: Duration = Duration::from_millis(200);
@@ -36,15 +41,6 @@ const CLUSTER_LOOK_RENEWALS: u64 = 2;
 /// once it has renewed. Otherwise what goes "to all nodes" could pass by sessions that this one has just taken.
 const SEEN_PATIENCE: Duration = Duration::from_millis(1_200);
 const SEEN_POLL: Duration = Duration::from_millis(50);
-
-/// What a server says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Identity {
-    /// Of every primary: another one means that a process ended, and what it had in memory with it.
-    run_ids: Vec<String>,
-    version: String,
-    eviction: String,
-}
 
 struct Links {
     number: u64,
@@ -65,21 +61,6 @@ pub(crate) struct Keeper {
     must_take: Option<RoutesGoneReason>,
     /// The boot that is being tried, where a new one is needed.
     next_boot: Option<BootId>,
-}
-
-/// What a renewal found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Stands,
-    Lapsed,
-    Lost,
-}
-
-struct LeaseAnswer {
-    standing: Standing,
-    counter: u64,
-    now_ms: u64,
-    table: Vec<Lease>,
 }
 
 impl Keeper {
@@ -395,83 +376,6 @@ pub(crate) async fn leave(shared: &Shared, mut connection: Connection) {
     if let Err(error) = within(shared.config.command_timeout(), connection.run(&pipeline)).await {
         tracing::warn!(error = %cause(&error), "left without giving the lease back");
     }
-}
-
-fn read_lease(answer: &Value) -> Result<LeaseAnswer, RouterError> {
-    if let Value::ServerError(error) = answer {
-        return Err(RouterError::Refused(error.clone().into()));
-    }
-    let unexpected = RouterError::Unexpected("lease");
-    let Some([now_ms, standing, counter, table]) = value::array(answer) else {
-        return Err(unexpected);
-    };
-    let (Some(now_ms), Some(counter)) = (value::unsigned(now_ms), value::unsigned(counter)) else {
-        return Err(unexpected);
-    };
-    let standing = match value::text(standing) {
-        Some("stands") => Standing::Stands,
-        Some("lapsed") => Standing::Lapsed,
-        Some("missing" | "rewound") => Standing::Lost,
-        _ => return Err(unexpected),
-    };
-    Ok(LeaseAnswer { standing, counter, now_ms, table: parse_table(table, now_ms) })
-}
-
-fn read_top(answer: &Value) -> Result<Option<EntryId>, RouterError> {
-    match answer {
-        Value::Nil | Value::Boolean(false) => Ok(None),
-        Value::ServerError(error) => Err(RouterError::Refused(error.clone().into())),
-        other => {
-            let id = value::text(other).and_then(EntryId::parse);
-            id.map(Some).ok_or(RouterError::Unexpected("inbox"))
-        }
-    }
-}
-
-async fn identify(connection: &mut Connection) -> Result<Identity, RedisError> {
-    let mut identity = Identity::default();
-    for section in ["server", "memory"] {
-        let mut command = redis::cmd("INFO");
-        command.arg(section);
-        let answer = connection.run_one(command).await?;
-        let texts: Vec<&str> = match &answer {
-            Value::ServerError(error) => return Err(error.clone().into()),
-            Value::Map(servers) => servers.iter().filter_map(|(_, info)| value::text(info)).collect(),
-            info => value::text(info).into_iter().collect(),
-        };
-        for line in texts.iter().flat_map(|text| text.lines()) {
-            match line.split_once(':') {
-                Some(("run_id", id)) => identity.run_ids.push(id.trim().to_owned()),
-                Some(("redis_version", version)) => {
-                    version.trim().clone_into(&mut identity.version);
-                }
-                Some(("maxmemory_policy", policy)) if identity.eviction.is_empty() || policy != "noeviction" => {
-                    policy.trim().clone_into(&mut identity.eviction);
-                }
-                _ => {}
-            }
-        }
-    }
-    identity.run_ids.sort_unstable();
-    Ok(identity)
-}
-
-/// Refused at the start; a server that is changed later is only complained of, since leaving would help nobody.
-fn check_identity(identity: &Identity, has_taken: bool) -> Result<(), RouterError> {
-    let is_old =
-        identity.version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 7);
-    let error = if is_old {
-        RouterError::Version(identity.version.clone())
-    } else if !identity.eviction.is_empty() && identity.eviction != "noeviction" {
-        RouterError::EvictionPolicy(identity.eviction.clone())
-    } else {
-        return Ok(());
-    };
-    if has_taken {
-        tracing::error!(%error, "redis is not fit to be used");
-        return Ok(());
-    }
-    Err(error)
 }
 
 async fn within<T>(timeout: Duration, running: impl Future<Output = Result<T, RedisError>>) -> Result<T, RouterError> {
