@@ -17,7 +17,7 @@ check: tools
 
 # All tests, over real PostgreSQL and Redis that they start themselves.
 test: check
-	./deploy/run-tests
+	./tools/run-tests
 
 tools:
-	@./deploy/install-tools
+	@./tools/install

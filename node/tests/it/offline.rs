@@ -1,7 +1,6 @@
 //! What a session gets that begins without a sync.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use herald_node::app::App;
 use herald_node::domain::entry::{Recall, Updated};
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use crate::support::cluster::{Cluster, Setup};
 use crate::support::log::Log;
+use crate::support::{eventually, frames_while, lock_waiters};
 
 /// Delivers to a session without a socket; answers its frames and what of them counts as given.
 async fn offline(app: &Arc<App>, user: UserId) -> Vec<Value> {
@@ -23,18 +23,11 @@ async fn offline(app: &Arc<App>, user: UserId) -> Vec<Value> {
 async fn offline_of(app: &Arc<App>, user: UserId, connected_at: Timestamp) -> Vec<Value> {
     let identity = Identity { user, login: LoginId::random(), expires_at: Timestamp(i64::MAX) };
     let session = Arc::new(SessionHandle::new(identity, connected_at, 1 << 20));
-    let task = tokio::spawn({
+    let work = {
         let (app, session) = (Arc::clone(app), Arc::clone(&session));
         async move { deliver_offline(&app, &session).await }
-    });
-    let mut frames = Vec::new();
-    while !task.is_finished() {
-        frames.extend(session.drain_for_test());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    frames.extend(session.drain_for_test());
-    task.await.unwrap();
-    frames.iter().map(|frame| serde_json::from_slice(frame.json()).unwrap()).collect()
+    };
+    frames_while(session, work).await.1
 }
 
 /// `resync`, contents of messages, `complete`: in their order.
@@ -161,7 +154,8 @@ async fn a_held_row_is_not_waited_for_before_the_end() {
         let app = Arc::clone(app);
         async move { mark_received(&app, alice, &position, Moment::Closing).await }
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let watch = cluster.databases.shard(shard).await;
+    eventually("the closing waits for the row", || async { lock_waiters(&watch).await > 0 }).await;
     assert!(!closing.is_finished());
     transaction.commit().await.unwrap();
     assert!(closing.await.unwrap().is_empty());

@@ -13,7 +13,7 @@ use herald_node::storage::directory::pairs;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Cluster, Setup, User, eventually};
+use crate::support::{Cluster, Setup, User, eventually, lock_waiters};
 
 fn actor(user: &User) -> Actor {
     Actor { id: UserId(user.id), name: user.name.as_str().into() }
@@ -193,7 +193,8 @@ async fn block_and_unblock_on_two_nodes_agree_after_a_stall_between_the_database
             } else {
                 bob_phone.say(alice.id, "allowed").await;
             }
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            let watch = cluster.databases.directory().await;
+            eventually("both copies wait for the list", || async { lock_waiters(&watch).await >= 2 }).await;
             stall.rollback().await.unwrap();
         };
         // The second begins when the first is committed, so that the shard's order is known; the copies race.
@@ -293,7 +294,8 @@ async fn blocks_at_random_let_nothing_slip_and_agree_in_the_end() {
         let directory = cluster.databases.directory().await;
         let hold = async {
             directory.batch_execute("begin; lock table block in access exclusive mode").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(150)).await;
+            let watch = cluster.databases.directory().await;
+            eventually("somebody waits for the lists", || async { lock_waiters(&watch).await > 0 }).await;
             directory.batch_execute("rollback").await.unwrap();
         };
         let acts = (0..6).map(|act| {

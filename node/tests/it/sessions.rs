@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use herald_node::domain::{Seq, UserId};
+use herald_node::service::people::look_up_pairs::blocks_of;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -9,9 +11,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use uuid::Uuid;
 
-use super::support::DEADLINE;
 use super::support::client::{Device, User, now_s, sign};
 use super::support::cluster::{Cluster, Setup};
+use super::support::{DEADLINE, eventually};
 
 #[tokio::test]
 async fn a_token_in_the_first_frame_or_the_header_lets_in_and_none_does_not() {
@@ -288,19 +290,12 @@ async fn the_fourth_connection_over_the_cluster_replaces_the_oldest() {
 }
 
 async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(std::time::Instant::now() < end, "it never came that {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(what, || std::future::ready(holds())).await;
 }
 
 async fn wait_for_routes(cluster: &Cluster, user: Uuid, count: usize) {
-    let end = std::time::Instant::now() + DEADLINE;
-    while cluster.app(0).router.routes(&[user]).await.unwrap()[0].len() != count {
-        assert!(std::time::Instant::now() < end, "there never were {count} routes");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let routes = async || cluster.app(0).router.routes(&[user]).await.unwrap()[0].len();
+    eventually("the user has that many routes", || async { routes().await == count }).await;
 }
 
 // --- Liveness
@@ -575,8 +570,10 @@ async fn typing_reaches_the_other_node_unless_one_blocks_the_other() {
     assert_eq!((&typing["data"]["user_id"], &typing["data"]["is_typing"]), (&json!(alice.id), &json!(true)));
     assert!(one.has_none("typing", Duration::from_millis(100)).await);
     bob.post(&cluster, 1, "/relationships/block", json!({"user_id": alice.id})).await.expect(204);
-    // What is known of blocks may be a second old.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    eventually("the first node knows of the block, a second later at most", || async {
+        blocks_of(cluster.app(0), UserId(alice.id)).await.unwrap().hides(UserId(bob.id))
+    })
+    .await;
     one.send(json!({"type": "typing", "data": {"receiver_id": bob.id, "is_typing": false}})).await;
     one.ask(json!({"type": "ping"})).await;
     assert!(other.has_none("typing", Duration::from_millis(300)).await);
@@ -708,8 +705,13 @@ async fn what_a_pong_proved_is_written_when_the_socket_closes() {
         from.say(bob.id, &format!("{number}")).await;
         to.next_message().await;
     }
-    // The Pong of the last Ping is on its way, at most a Ping's interval later.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let session = cluster.app(1).hub.of_user(UserId(bob.id))[0].clone();
+    eventually("the Pong of the last Ping is here", || async {
+        let received = session.take_received();
+        session.put_back_received(&received);
+        received.iter().any(|(_, seq)| *seq == Seq(4))
+    })
+    .await;
     to.close().await;
     wait_for_routes(&cluster, bob.id, 0).await;
     let mut again = bob.connect(&cluster, 0).await;

@@ -18,23 +18,18 @@ use uuid::Uuid;
 
 use crate::support::DEADLINE;
 use crate::support::cluster::Cluster;
+use crate::support::frames_while;
 use crate::support::log::{Log, append, burn_transactions};
 
 /// Runs a sync of a session without a socket; answers its frames.
 pub async fn try_sync(app: &Arc<App>, user: UserId, request: SyncRequest) -> Result<Vec<Value>, Refusal> {
     let session = Arc::new(SessionHandle::for_test(user));
-    let task = tokio::spawn({
+    let work = {
         let (app, session) = (Arc::clone(app), Arc::clone(&session));
         async move { sync(&app, &session, request, Some("s")).await }
-    });
-    let mut frames = Vec::new();
-    while !task.is_finished() {
-        frames.extend(session.drain_for_test());
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    frames.extend(session.drain_for_test());
-    task.await.unwrap()?;
-    let frames: Vec<Value> = frames.iter().map(|frame| serde_json::from_slice(frame.json()).unwrap()).collect();
+    };
+    let (synced, frames) = frames_while(session, work).await;
+    synced?;
     assert!(frames.iter().all(|frame| frame["type"] == "sync" && frame["id"] == "s"));
     assert!(frames.iter().all(|frame| frame.to_string().len() <= 61_440 + 10));
     Ok(frames)

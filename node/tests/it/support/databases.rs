@@ -60,3 +60,9 @@ impl Drop for Databases {
         }
     }
 }
+
+/// Connections to this database that wait for a lock.
+pub async fn lock_waiters(client: &Client) -> i64 {
+    let sql = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}

@@ -11,11 +11,15 @@ pub mod services;
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use herald_node::hub::SessionHandle;
+use serde_json::Value;
 
 pub use client::{Device, User};
 pub use cluster::{Cluster, Setup};
-pub use databases::Databases;
+pub use databases::{Databases, lock_waiters};
 
 /// How long anything may take before a test gives up, unless it says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -33,8 +37,25 @@ pub async fn eventually_within(limit: Duration, what: &str, mut condition: impl 
     let deadline = Instant::now() + limit;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Takes what is sent to a session without a socket while something is done for it, so that what waits for the socket goes on.
+pub async fn frames_while<T: Send + 'static>(
+    session: Arc<SessionHandle>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> (T, Vec<Value>) {
+    let task = tokio::spawn(work);
+    let mut frames = Vec::new();
+    eventually("the work is done", || {
+        frames.extend(session.drain_for_test());
+        std::future::ready(task.is_finished())
+    })
+    .await;
+    frames.extend(session.drain_for_test());
+    let frames = frames.iter().map(|frame| serde_json::from_slice(frame.json()).unwrap()).collect();
+    (task.await.unwrap(), frames)
 }
 
 /// All files of Rust below a folder, for tests of what the code itself says.
