@@ -21,6 +21,7 @@ mod delivery;
 mod dev;
 mod faults;
 mod groups;
+mod http;
 mod issuers;
 mod lane;
 mod layers;
