@@ -129,9 +129,8 @@ pub async fn list_sessions(
     caller: Caller,
     paging: Paging,
 ) -> HttpResult<Json<Page<LoginItem>>> {
-    // In microseconds: what is shown has milliseconds only.
-    let after = paging.after::<(i64, LoginId)>()?.map(|(at, id)| (Timestamp(at), id));
-    let logins = list_logins::list_logins(&app, &caller, after, paging.limit + 1).await?;
+    let before = paging.before(LoginId)?;
+    let logins = list_logins::list_logins(&app, &caller, Some(before), paging.limit + 1).await?;
     let items = logins.into_iter().map(|login| LoginItem {
         id: login.id,
         device: login.device,

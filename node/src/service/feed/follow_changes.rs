@@ -75,6 +75,7 @@ async fn follow(app: Arc<App>, mut follower: Follower) {
 async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
     let is_recent = follower.read_at.is_some_and(|at| at.elapsed() < PAUSE_MAX);
     let begun = Instant::now();
+    let mut read_to = None;
     let changes = match follower.cursor {
         Some(cursor) if is_recent => {
             let (changes, next) = changes::read_changes(&app.directory, cursor).await?;
@@ -83,7 +84,7 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
                 warn!("the feed of changes went back");
                 read_beginning(app, follower).await?
             } else {
-                follower.cursor = Some(next);
+                read_to = Some(next);
                 changes
             }
         }
@@ -101,6 +102,8 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
     if fresh.iter().any(|change| change.kind == "broadcast") {
         tell_broadcasts(app).await?;
     }
+    // Only now: what could not be applied is read again.
+    follower.cursor = read_to.or(follower.cursor);
     follower.applied = known.iter().chain(&fresh).map(|change| change.id).collect();
     follower.read_at = Some(begun);
     if !app.standing.is_loaded() {
