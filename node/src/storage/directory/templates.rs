@@ -13,6 +13,7 @@ use crate::domain::template::{Template, Wording};
 use crate::storage::StorageError;
 
 pub const STATEMENTS: &[&str] = &[
+    LOCK_NAMES,
     INSERT_TEMPLATE,
     LOCK_TEMPLATE,
     UPDATE_TEMPLATE,
@@ -22,6 +23,9 @@ pub const STATEMENTS: &[&str] = &[
     LIST_TEMPLATES,
     HAS_OTHER_TEMPLATE,
 ];
+
+/// One after the other: a name that is free stays free until it is taken.
+const LOCK_NAMES: &str = "select pg_advisory_xact_lock(hashtextextended('herald.templates', 0))";
 
 const INSERT_TEMPLATE: &str = "\
 insert into notification_template (id, name, kind, title, content, languages) values ($1, $2, $3, $4, $5, $6)
@@ -36,6 +40,7 @@ pub async fn insert_template(
 ) -> Result<Option<Template>, StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
+    transaction.query_one(LOCK_NAMES, &[]).await?;
     let (kind, languages) = (template.r#type.as_str(), languages_json(template));
     let Wording { title, content } = &template.wording;
     let row = transaction
@@ -91,6 +96,7 @@ pub async fn update_template<E>(
 ) -> Result<Changed<E>, StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
+    transaction.query_one(LOCK_NAMES, &[]).await?;
     let Some(row) = transaction.query_opt(LOCK_TEMPLATE, &[&id]).await? else {
         transaction.commit().await?;
         return Ok(Changed::NotFound);
