@@ -19,6 +19,7 @@ use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
 use crate::memory::known_conversations::KnownConversations;
+use crate::memory::limits::Limits;
 use crate::memory::login_failures::Failures;
 use crate::memory::members::Members;
 use crate::memory::pairs::PairMemory;
@@ -44,6 +45,7 @@ pub struct App {
     pub sessions: Sessions,
     pub away: Away,
     pub rates: Rates,
+    pub limits: Limits,
     pub gates: Gates,
     pub members: Members,
     pub unread: UnreadCounts,

@@ -23,6 +23,8 @@ pub struct Config {
     pub internal_listen: String,
     /// What clients call this server, for `ws_url`; empty: the request's `Host`.
     pub public_url: String,
+    /// What links into groups look like, with `{token}` in the place of the token; empty: clients make links of the token themselves.
+    pub invite_url: String,
     /// Origins of browsers beside the request's own host; also for CORS. `*` allows all.
     pub allowed_origins: Vec<String>,
     /// Networks (address or CIDR) whose X-Forwarded-For counts.
@@ -173,6 +175,7 @@ impl Default for Config {
             listen: "0.0.0.0:8080".to_owned(),
             internal_listen: "0.0.0.0:9080".to_owned(),
             public_url: String::new(),
+            invite_url: String::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             drain_s: 30,

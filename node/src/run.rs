@@ -30,6 +30,7 @@ use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
 use crate::memory::known_conversations::KnownConversations;
+use crate::memory::limits::Limits;
 use crate::memory::login_failures::Failures;
 use crate::memory::members::Members;
 use crate::memory::pairs::PairMemory;
@@ -115,6 +116,7 @@ impl Node {
             sessions: Sessions::new(config.limits.admissions_max),
             away: Away::new(&config.auth),
             rates: Rates::default(),
+            limits: Limits::default(),
             gates: Gates::new(config.limits.gates_max),
             members: Members::new(config.limits.cached_members_max),
             unread: UnreadCounts::default(),

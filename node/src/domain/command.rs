@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::conversation::{ConversationRef, Role};
 use super::entry::{Entry, Updated};
-use super::ids::{JoinToken, Seq, UserId};
+use super::ids::{InviteSecret, JoinToken, Seq, UserId};
 use super::message::{Message, NewMessage};
 use super::timestamp::Timestamp;
 
@@ -88,6 +88,13 @@ pub enum GroupCommand {
     /// than 5 s after the pending rows were written.
     Add {
         members: Vec<Joining>,
+        not_after: Timestamp,
+    },
+    /// The actor joins by a link, which counts the use. Who is a member already uses nothing up.
+    Join {
+        /// The actor's, one.
+        joinings: Vec<Joining>,
+        secret: InviteSecret,
         not_after: Timestamp,
     },
     Remove {

@@ -57,6 +57,14 @@ uuid_id!(
     JoinToken
 );
 uuid_id!(
+    /// A link by which users join a group themselves: version 7, so that newer ones are greater.
+    InviteId
+);
+uuid_id!(
+    /// What only those know who have the link. Not to be logged.
+    InviteSecret
+);
+uuid_id!(
     /// A conversation.
     ConversationId
 );
@@ -116,6 +124,18 @@ impl EventId {
 impl AuditId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+}
+
+impl InviteId {
+    pub fn of_now() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl InviteSecret {
+    pub fn random() -> Self {
+        Self(Uuid::from_bytes(rand::random()))
     }
 }
 

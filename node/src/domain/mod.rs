@@ -10,7 +10,9 @@ pub mod entry;
 pub mod event;
 pub mod gate;
 pub mod ids;
+pub mod invite;
 pub mod judge;
+pub mod limits;
 pub mod member_set;
 pub mod message;
 pub mod notification;
@@ -30,6 +32,8 @@ pub mod timestamp;
 
 pub use conversation::{ConversationKind, ConversationRef, Role};
 pub use entry::{Body, Entry, EntryKind};
-pub use ids::{BootId, ConversationId, JoinToken, LoginId, MessageId, NodeId, Seq, SessionId, Slot, UserId};
+pub use ids::{
+    BootId, ConversationId, InviteId, InviteSecret, JoinToken, LoginId, MessageId, NodeId, Seq, SessionId, Slot, UserId,
+};
 pub use refusal::{FieldError, Refusal};
 pub use timestamp::Timestamp;

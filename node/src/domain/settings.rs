@@ -19,6 +19,14 @@ pub struct Settings {
     pub offline_days: u32,
     pub max_video_size_mb: u32,
     pub max_file_size_mb: u32,
+    /// From here on see `domain::limits`.
+    pub requests_per_second_per_user: u32,
+    pub requests_per_second_per_address: u32,
+    pub messages_per_second_per_group: u32,
+    pub connects_per_minute_per_address: u32,
+    pub registrations_per_hour_per_address: u32,
+    pub group_joins_per_minute_per_user: u32,
+    pub group_invites_per_minute_per_user: u32,
 }
 
 impl Default for Settings {
@@ -36,6 +44,13 @@ impl Default for Settings {
             offline_days: 7,
             max_video_size_mb: 50,
             max_file_size_mb: 100,
+            requests_per_second_per_user: 0,
+            requests_per_second_per_address: 0,
+            messages_per_second_per_group: 0,
+            connects_per_minute_per_address: 0,
+            registrations_per_hour_per_address: 0,
+            group_joins_per_minute_per_user: 30,
+            group_invites_per_minute_per_user: 30,
         }
     }
 }
@@ -54,7 +69,7 @@ const fn number(name: &'static str, min: u32, max: u32) -> Definition {
     Definition { name, range: Some((min, max)) }
 }
 
-const DEFINITIONS: [Definition; 12] = [
+const DEFINITIONS: [Definition; 19] = [
     flag("enable_first_message_limit"),
     flag("require_friendship"),
     number("recall_window_s", 0, 31_536_000),
@@ -67,14 +82,21 @@ const DEFINITIONS: [Definition; 12] = [
     number("offline_days", 0, 365),
     number("max_video_size_mb", 0, 10_000),
     number("max_file_size_mb", 0, 10_000),
+    number("requests_per_second_per_user", 0, 1_000_000),
+    number("requests_per_second_per_address", 0, 1_000_000),
+    number("messages_per_second_per_group", 0, 1_000_000),
+    number("connects_per_minute_per_address", 0, 1_000_000),
+    number("registrations_per_hour_per_address", 0, 1_000_000),
+    number("group_joins_per_minute_per_user", 0, 1_000_000),
+    number("group_invites_per_minute_per_user", 0, 1_000_000),
 ];
 
 /// The names of all settings.
-pub const NAMES: [&str; 12] = {
-    let mut names = [""; 12];
+pub const NAMES: [&str; DEFINITIONS.len()] = {
+    let mut names = [""; DEFINITIONS.len()];
     let mut index = 0;
     while index < names.len() {
-        #[expect(clippy::indexing_slicing, reason = "checked by the compiler: both have 12")]
+        #[expect(clippy::indexing_slicing, reason = "checked by the compiler: both have as many")]
         {
             names[index] = DEFINITIONS[index].name;
         }
@@ -134,6 +156,13 @@ impl Settings {
             "offline_days" => Some(&mut self.offline_days),
             "max_video_size_mb" => Some(&mut self.max_video_size_mb),
             "max_file_size_mb" => Some(&mut self.max_file_size_mb),
+            "requests_per_second_per_user" => Some(&mut self.requests_per_second_per_user),
+            "requests_per_second_per_address" => Some(&mut self.requests_per_second_per_address),
+            "messages_per_second_per_group" => Some(&mut self.messages_per_second_per_group),
+            "connects_per_minute_per_address" => Some(&mut self.connects_per_minute_per_address),
+            "registrations_per_hour_per_address" => Some(&mut self.registrations_per_hour_per_address),
+            "group_joins_per_minute_per_user" => Some(&mut self.group_joins_per_minute_per_user),
+            "group_invites_per_minute_per_user" => Some(&mut self.group_invites_per_minute_per_user),
             _ => None,
         }
     }

@@ -19,9 +19,11 @@ use uuid::Uuid;
 use super::problem::HttpError;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::{Refusal, Timestamp};
 use crate::protocol::check_json::check_json;
 use crate::service::accounts::authenticate::{Accept, authenticate};
+use crate::service::limits::check_limit::check_limit;
 
 /// Greatest body, files aside, in bytes.
 pub const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -46,7 +48,9 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, HttpError> {
         let token = bearer(&parts.headers).ok_or(Refusal::Unauthorized)?;
-        Ok(authenticate(app, token, Accept::Access).await?)
+        let caller = authenticate(app, token, Accept::Access).await?;
+        check_limit(app, Limit::RequestsPerUser, LimitKey::User(caller.user)).await?;
+        Ok(caller)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod extract;
 pub mod groups;
 pub mod health;
 pub mod history;
+pub mod invites;
 pub mod message_json;
 pub mod messages;
 pub mod notifications;
@@ -33,12 +34,13 @@ use crate::app::App;
 use server::catch_panic::catch_panic;
 use server::cors::cors;
 use server::count_requests::count_requests;
+use server::limit_address::limit_address;
 
 /// All that clients can call.
 pub fn client_routes(app: &Arc<App>) -> Router {
     Router::new()
-        .nest("/api/v1", api())
-        .nest("/api", api())
+        .nest("/api/v1", api().layer(from_fn_with_state(Arc::clone(app), limit_address)))
+        .nest("/api", api().layer(from_fn_with_state(Arc::clone(app), limit_address)))
         .merge(health::routes())
         .route("/ws", get(websocket::accept))
         .route("/ws/chat", get(websocket::accept))
@@ -106,6 +108,7 @@ fn conversations() -> Router<Arc<App>> {
         .route("/conversations/group", post(groups::create))
         .nest("/conversations/{id}", conversation())
         .route("/groups", get(conversations::list_groups).post(groups::create))
+        .route("/groups/join", post(invites::join))
         .nest("/groups/{id}", conversation())
 }
 
@@ -113,6 +116,8 @@ fn conversations() -> Router<Arc<App>> {
 fn conversation() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(conversations::one).put(groups::update).delete(groups::dissolve))
+        .route("/invites", get(invites::list).post(invites::make))
+        .route("/invites/{invite_id}", delete(invites::withdraw))
         .route("/leave", post(groups::leave))
         .route("/members", get(groups::members).post(groups::add))
         .route("/members/remove", post(groups::remove))

@@ -6,6 +6,7 @@ pub mod foreign_users;
 pub mod gates;
 pub mod health;
 pub mod known_conversations;
+pub mod limits;
 pub mod login_failures;
 pub mod members;
 pub mod pairs;

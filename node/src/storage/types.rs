@@ -5,7 +5,9 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use crate::domain::ids::{AuditId, EventId, NotificationId, TemplateId};
-use crate::domain::{ConversationId, JoinToken, LoginId, MessageId, Seq, Timestamp, UserId};
+use crate::domain::{
+    ConversationId, InviteId, InviteSecret, JoinToken, LoginId, MessageId, Seq, Timestamp, UserId,
+};
 
 type BoxedError = Box<dyn std::error::Error + Sync + Send>;
 
@@ -37,7 +39,10 @@ macro_rules! uuid_column {
         }
     )*};
 }
-uuid_column!(UserId, LoginId, JoinToken, ConversationId, MessageId, NotificationId, TemplateId, EventId, AuditId);
+uuid_column!(
+    UserId, LoginId, JoinToken, InviteId, InviteSecret, ConversationId, MessageId, NotificationId, TemplateId, EventId,
+    AuditId
+);
 
 impl ToSql for Seq {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {

@@ -47,7 +47,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("admin", &["feed", "notifications"]),
     ("accounts", &["feed", "limits"]),
     ("people", &["carry_through"]),
-    ("groups", &["carry_through"]),
+    ("groups", &["carry_through", "limits"]),
     ("conversations", &["ask_shards", "delivery", "people"]),
     ("messages", &["conversations", "limits"]),
     ("presence", &["conversations", "delivery", "people"]),

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use herald_node::storage::shard::{
-    lane, read_delivery, read_entries, read_extras, read_members, read_message, read_sizes, read_snapshot, read_states,
+    invites, lane, read_delivery, read_entries, read_extras, read_members, read_message, read_sizes, read_snapshot,
+    read_states,
     slots, write_received,
 };
 use herald_node::storage::{directory, migrate, pool, provision};
@@ -36,6 +37,7 @@ const OF_DIRECTORY: &[&[&str]] = &[
 ];
 
 const OF_SHARDS: &[&[&str]] = &[
+    invites::STATEMENTS,
     lane::STATEMENTS,
     read_delivery::STATEMENTS,
     read_entries::STATEMENTS,

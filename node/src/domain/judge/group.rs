@@ -1,6 +1,6 @@
 //! Groups: their making, their end, their title, roles and mutes. Who comes and goes is in `members`.
 
-use super::members::{add, create, leave, remove};
+use super::members::{add, create, join, leave, remove};
 use super::model::{Book, Conversation, Detail, Group};
 use super::{Asked, Verdict};
 use crate::domain::command::{GroupCommand, Joining, Outcome};
@@ -25,6 +25,9 @@ pub(super) fn change(
             create(book, conversation, asked, first, members, *not_after)
         }
         GroupCommand::Add { members, not_after } => add(book, conversation, asked, members, *not_after),
+        GroupCommand::Join { joinings, secret, not_after } => {
+            join(book, conversation, asked, joinings, *secret, *not_after)
+        }
         GroupCommand::Remove { users } => remove(book, conversation, asked, users),
         GroupCommand::Leave => leave(book, conversation, asked),
         GroupCommand::Dissolve => dissolve(book, conversation, asked),

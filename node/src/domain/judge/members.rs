@@ -5,7 +5,7 @@ use super::model::{Book, Conversation, Group, Member};
 use super::{Asked, Verdict};
 use crate::domain::command::{Joining, Outcome};
 use crate::domain::entry::{Created, UserIds};
-use crate::domain::{Body, ConversationKind, Refusal, Role, Seq, Timestamp, UserId};
+use crate::domain::{Body, ConversationKind, InviteSecret, Refusal, Role, Seq, Timestamp, UserId};
 
 /// Members that the entry `created` names, at most.
 const CREATED_MEMBERS_MAX: usize = 200;
@@ -75,6 +75,56 @@ pub(super) fn add(
         let seq = conversation.last_seq;
         return Ok(Outcome::Members { seq, joined: new, already, left: Vec::new(), is_dissolved: false });
     }
+    take_in(book, conversation, asked, new, already)
+}
+
+/// The actor comes in by a link that is good. The entry says that it added itself.
+pub(super) fn join(
+    book: &mut Book,
+    conversation: &mut Conversation,
+    asked: &Asked<'_>,
+    joinings: &[Joining],
+    secret: InviteSecret,
+    not_after: Timestamp,
+) -> Verdict {
+    let (id, now, last_seq) = (conversation.id(), book.now, conversation.last_seq);
+    if !group_of(conversation)?.stands(last_seq) {
+        return Err(Refusal::NotFound);
+    }
+    let already = standing(book, conversation, [asked.actor.id]);
+    if !already.is_empty() {
+        return Ok(Outcome::Members {
+            seq: last_seq,
+            joined: Vec::new(),
+            already,
+            left: Vec::new(),
+            is_dissolved: false,
+        });
+    }
+    if !book.invites.get(&(id, secret)).is_some_and(|invite| invite.is_good(now)) {
+        return Err(Refusal::NotFound);
+    }
+    if now > not_after {
+        return Err(Refusal::Unavailable);
+    }
+    let own: Vec<Joining> = joinings.iter().filter(|joining| joining.user == asked.actor.id).take(1).copied().collect();
+    let outcome = take_in(book, conversation, asked, own, already)?;
+    if let Some(invite) = book.invites.get_mut(&(id, secret)) {
+        invite.uses = invite.uses.saturating_add(1);
+        invite.is_changed = true;
+    }
+    Ok(outcome)
+}
+
+/// Makes members of users who are none, if there is room for all.
+fn take_in(
+    book: &mut Book,
+    conversation: &mut Conversation,
+    asked: &Asked<'_>,
+    new: Vec<Joining>,
+    already: Vec<Joining>,
+) -> Verdict {
+    let id = conversation.id();
     let group = group_of(conversation)?;
     let member_count = group.member_count.saturating_add(count(new.len())?);
     if member_count > group.max_members {

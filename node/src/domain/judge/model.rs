@@ -9,10 +9,12 @@ use uuid::Uuid;
 use super::Asked;
 use crate::domain::command::{CommittedEntry, ConversationCommit, PairPositions, PairState};
 use crate::domain::ids::SEQ_MAX;
+use crate::domain::invite::InviteState;
 use crate::domain::message::Message;
 use crate::domain::settings::Policy;
 use crate::domain::{
-    Body, ConversationId, ConversationRef, Entry, JoinToken, MessageId, Refusal, Role, Seq, Timestamp, UserId,
+    Body, ConversationId, ConversationRef, Entry, InviteSecret, JoinToken, MessageId, Refusal, Role, Seq, Timestamp,
+    UserId,
 };
 
 /// Conversations apart from all else, so that one can be changed while the rest is looked at.
@@ -181,6 +183,8 @@ pub struct Book {
     pub targets: HashMap<MessageId, Target>,
     pub reactions: HashMap<ReactionKey, ReactionState>,
     pub personals: HashMap<(ConversationId, UserId), Personal>,
+    /// Links that commands of the batch name.
+    pub invites: HashMap<(ConversationId, InviteSecret), InviteState>,
     /// Who is mentioned by which new entry.
     pub mentions: Vec<(MessageId, UserId)>,
     /// In the order of their making.
@@ -284,6 +288,7 @@ impl Book {
             targets: HashMap::new(),
             reactions: HashMap::new(),
             personals: HashMap::new(),
+            invites: HashMap::new(),
             mentions: Vec::new(),
             entries: Vec::new(),
         }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::domain::limits::network_of;
+
 /// Counts of open sockets.
 #[derive(Debug)]
 pub struct Connections {
@@ -98,14 +100,6 @@ impl Drop for Place {
                 by_address.remove(&address);
             }
         }
-    }
-}
-
-/// Of IPv6 the first 64 bits: one client has all the rest.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        other => other,
     }
 }
 

@@ -5,4 +5,5 @@ pub mod catch_panic;
 pub mod connections;
 pub mod cors;
 pub mod count_requests;
+pub mod limit_address;
 pub mod serve;

@@ -4,9 +4,11 @@ use super::issue_tokens::{Origin, Tokens, begin_login};
 use crate::app::App;
 use crate::auth::password::Password;
 use crate::domain::account::{Email, Username};
+use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::text::{DISPLAY_NAME_MAX, check_length};
 use crate::domain::{Refusal, UserId};
 use crate::error::Result;
+use crate::service::limits::check_limit::check_limit;
 use crate::storage::directory::accounts::{Account, Inserted, NewAccount, insert_account};
 
 /// A registration whose fields can be ones.
@@ -58,6 +60,7 @@ impl Registration {
 
 /// The new account and its first pair of tokens.
 pub async fn register(app: &App, registration: Registration, origin: &Origin) -> Result<(Account, Tokens)> {
+    check_limit(app, Limit::RegistrationsPerAddress, LimitKey::address(origin.address)).await?;
     let account = make_account(app, registration, Vec::new()).await?;
     let tokens = begin_login(app, &account, origin).await?.ok_or(Refusal::InvalidCredentials)?;
     Ok((account, tokens))

@@ -3,9 +3,12 @@
 pub mod add_members;
 pub mod change_group;
 pub mod check_invited;
+pub mod check_role;
 pub mod create_group;
 pub mod dissolve_group;
 pub mod end_memberships;
+pub mod invite;
+pub mod join_group;
 pub mod join_members;
 pub mod leave_group;
 pub mod list_members;

@@ -7,16 +7,20 @@ use metrics::{Counter, counter};
 
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
+use crate::domain::ids::SEQ_MAX;
+use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::message::NewMessage;
 use crate::domain::send::{SendRequest, SendTo};
-use crate::domain::{ConversationKind, ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{ConversationId, ConversationKind, ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::error::{Error, Result};
 use crate::protocol::codes::problem_of;
 use crate::service::conversations::resolve::resolve;
+use crate::service::limits::check_limit::check_limit;
 use crate::service::limits::check_rate::{self, Rate};
 use crate::storage::directory::listing::{self, Receiver};
 pub use crate::storage::shard::lane::Origin;
 use crate::storage::shard::lane::Request;
+use crate::storage::shard::read_members::read_some_members;
 
 /// A message that is durable.
 #[derive(Clone, Debug)]
@@ -107,7 +111,10 @@ async fn admit(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Admitted> {
             Ok(Admitted { conversation, unless_repeat, has_token: false })
         }
         (Some(conversation), Rate::Allowed) => {
-            let unless_repeat = meet_receiver(app, sender, &conversation).await?;
+            let unless_repeat = match conversation.kind() {
+                ConversationKind::Direct => meet_receiver(app, sender, &conversation).await?,
+                ConversationKind::Group => check_group(app, sender, conversation.id()).await?,
+            };
             Ok(Admitted { conversation, unless_repeat, has_token: true })
         }
     }
@@ -138,6 +145,19 @@ async fn meet_receiver(app: &App, sender: UserId, conversation: &ConversationRef
         Receiver::Out => Ok(Some(Refusal::NotFound)),
         Receiver::Unknown => Err(Refusal::NotFound.into()),
     }
+}
+
+/// Where a group takes no more messages just now: why a send is refused unless it is a repeat. Who is no member does not count, so that
+/// strangers cannot silence a group.
+async fn check_group(app: &App, sender: UserId, group: ConversationId) -> Result<Option<Refusal>> {
+    if Limit::MessagesPerGroup.count(&app.settings.load()) == 0 {
+        return Ok(None);
+    }
+    let is_known = app.members.get(group).is_some_and(|set| set.read().sees(sender, Seq(SEQ_MAX)));
+    if !is_known && read_some_members(app.shards.of(group)?, group, &[sender]).await?.is_empty() {
+        return Ok(None);
+    }
+    Ok(check_limit(app, Limit::MessagesPerGroup, LimitKey::Group(group)).await.err())
 }
 
 fn submit(

@@ -1,6 +1,7 @@
 //! Shard databases: conversations, members, logs. Writes go through `lane`, reads are one file each.
 
 pub mod crash;
+pub mod invites;
 pub mod lane;
 mod memory;
 pub mod open;

@@ -11,12 +11,14 @@ use super::link::Link;
 use super::{Mode, Queued};
 use crate::domain::command::{Command, GroupCommand, Position};
 use crate::domain::ids::SEQ_MAX;
+use crate::domain::invite::InviteState;
 use crate::domain::judge::model::{
     Book, Conversation, Detail, Group, Member, Model, Pair, Personal, Prior, ReactionKey, ReactionState, Target,
 };
 use crate::domain::settings::Policy;
 use crate::domain::{
-    Body, ConversationId, ConversationKind, ConversationRef, EntryKind, MessageId, Role, Seq, Timestamp, UserId,
+    Body, ConversationId, ConversationKind, ConversationRef, EntryKind, InviteSecret, MessageId, Role, Seq, Timestamp,
+    UserId,
 };
 use crate::storage::StorageError;
 use crate::storage::types::Xid8;
@@ -75,6 +77,13 @@ pub(super) const PERSONALS: &str = "\
     from unnest($1::uuid[], $2::uuid[]) k(conversation_id, user_id)
     join personal p on p.conversation_id = k.conversation_id and p.user_id = k.user_id";
 
+/// Locked, so that a link is withdrawn either before a joining or after its commit.
+pub(super) const INVITES: &str = "\
+    select i.conversation_id, i.secret, i.uses, i.max_uses, i.expires_at
+    from unnest($1::uuid[], $2::uuid[]) k(conversation_id, secret)
+    join invite i on i.conversation_id = k.conversation_id and i.secret = k.secret
+    order by i.conversation_id, i.secret for update of i";
+
 /// What a batch is judged by, as arrays for the statements above.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
@@ -93,6 +102,8 @@ pub(super) struct Wants {
     reaction_users: Vec<UserId>,
     personal_conversations: Vec<ConversationId>,
     personal_users: Vec<UserId>,
+    invite_conversations: Vec<ConversationId>,
+    invite_secrets: Vec<InviteSecret>,
 }
 
 impl Wants {
@@ -153,6 +164,11 @@ impl Wants {
             ) => {
                 members.extend(joinings.iter().map(|joining| (id, joining.user)));
             }
+            // The actor, who joins, is looked for in any case.
+            Command::Group(GroupCommand::Join { secret, .. }) => {
+                self.invite_conversations.push(id);
+                self.invite_secrets.push(*secret);
+            }
             Command::Group(GroupCommand::Remove { users }) => members.extend(users.iter().map(|user| (id, *user))),
             Command::Group(GroupCommand::SetRole { user, .. } | GroupCommand::Mute { user, .. }) => {
                 members.push((id, *user));
@@ -191,6 +207,7 @@ struct Answers {
     targets: Vec<Row>,
     reactions: Vec<Row>,
     personals: Vec<Row>,
+    invites: Vec<Row>,
 }
 
 /// Begins, locks and reads. On an error the transaction is still open; the first error is the one that counts.
@@ -212,7 +229,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         Mode::Free => &statements.lock_free,
     };
     // All are sent in this order before the first answer is awaited.
-    let (begun, rows, status, existing, priors, members, targets, reactions, personals) = join!(
+    let (begun, rows, status, existing, priors, members, targets, reactions, personals, invites) = join!(
         client.batch_execute("BEGIN"),
         async { client.query(lock, &[&wants.ids]).await },
         async { client.query(&statements.status, &[&wants.slots]).await },
@@ -254,6 +271,12 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
             }
             client.query(&statements.personals, &[&wants.personal_conversations, &wants.personal_users]).await
         },
+        async {
+            if wants.invite_secrets.is_empty() {
+                return Ok(Vec::new());
+            }
+            client.query(&statements.invites, &[&wants.invite_conversations, &wants.invite_secrets]).await
+        },
     );
     begun?;
     Ok(Answers {
@@ -265,6 +288,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         targets: targets?,
         reactions: reactions?,
         personals: personals?,
+        invites: invites?,
     })
 }
 
@@ -312,6 +336,15 @@ fn decode(answers: &Answers, wants: &Wants, policy: Policy) -> Result<Found, Sto
             is_changed: false,
         };
         book.personals.insert((row.try_get(0)?, row.try_get(1)?), personal);
+    }
+    for row in &answers.invites {
+        let state = InviteState {
+            uses: row.try_get(2)?,
+            max_uses: row.try_get(3)?,
+            expires_at: row.try_get(4)?,
+            is_changed: false,
+        };
+        book.invites.insert((row.try_get(0)?, row.try_get(1)?), state);
     }
     Ok(Found {
         model: Model { conversations, book },

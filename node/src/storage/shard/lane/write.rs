@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::link::Link;
 use crate::domain::judge::model::{Conversation, Detail, Member, Model, NewEntry};
-use crate::domain::{BootId, ConversationId, JoinToken, MessageId, Seq, Timestamp, UserId};
+use crate::domain::{BootId, ConversationId, InviteSecret, JoinToken, MessageId, Seq, Timestamp, UserId};
 use crate::storage::StorageError;
 
 pub(super) const ENTRIES: &str = "\
@@ -82,6 +82,10 @@ pub(super) const PERSONALS: &str = "\
     on conflict (conversation_id, user_id) do update set is_pinned = excluded.is_pinned,
         muted_until = excluded.muted_until, read_receipts = excluded.read_receipts";
 
+pub(super) const INVITES: &str = "\
+    update invite i set uses = u.uses from unnest($1::uuid[], $2::uuid[], $3::int4[]) u(conversation_id, secret, uses)
+    where i.conversation_id = u.conversation_id and i.secret = u.secret";
+
 /// Columns of one statement. Strings stay where they are; what is copied is small.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident<$life:lifetime> { $($field:ident: $kind:ty),* $(,)? }) => {
@@ -129,6 +133,7 @@ columns!(PersonalColumns<'a> {
     conversation: ConversationId, user: UserId, is_pinned: bool, muted_until: Option<Timestamp>,
     read_receipts: Option<bool>,
 });
+columns!(InviteColumns<'a> { conversation: ConversationId, secret: InviteSecret, uses: i32 });
 
 /// Everything that a judged batch writes.
 #[derive(Debug, Default)]
@@ -143,6 +148,7 @@ pub(super) struct Changes<'a> {
     reactions: ReactionColumns<'a>,
     mentions: MentionColumns<'a>,
     personals: PersonalColumns<'a>,
+    invites: InviteColumns<'a>,
 }
 
 impl<'a> Changes<'a> {
@@ -189,6 +195,14 @@ impl<'a> Changes<'a> {
                 columns.is_pinned.push(personal.is_pinned);
                 columns.muted_until.push(personal.muted_until);
                 columns.read_receipts.push(personal.read_receipts);
+            }
+        }
+        for ((conversation, secret), invite) in &model.book.invites {
+            if invite.is_changed {
+                let columns = &mut changes.invites;
+                columns.conversation.push(*conversation);
+                columns.secret.push(*secret);
+                columns.uses.push(invite.uses);
             }
         }
         Ok(changes)
@@ -306,7 +320,7 @@ pub(super) async fn write(
     end: impl Future<Output = Result<(), tokio_postgres::Error>>,
 ) -> Result<(), tokio_postgres::Error> {
     let Changes { entries, pairs, groups, details, .. } = changes;
-    let Changes { bodies, joined, members, reactions, mentions, personals, .. } = changes;
+    let Changes { bodies, joined, members, reactions, mentions, personals, invites, .. } = changes;
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
         write!(
@@ -361,6 +375,7 @@ pub(super) async fn write(
         write!(link, upsert_reactions, reactions, conversation, message, emoji, user, is_present, seq),
         write!(link, insert_mentions, mentions, conversation, user, seq),
         write!(link, upsert_personals, personals, conversation, user, is_pinned, muted_until, read_receipts),
+        write!(link, update_invites, invites, conversation, secret, uses),
         end,
     );
     results.0?;
@@ -373,5 +388,6 @@ pub(super) async fn write(
     results.7?;
     results.8?;
     results.9?;
-    results.10
+    results.10?;
+    results.11
 }
