@@ -17,7 +17,7 @@ check: tools
 
 # All tests, over real PostgreSQL and Redis that they start themselves.
 test: check
-	./tools/run-tests
+	./deploy/run-tests
 
 tools:
-	@./tools/install
+	@./deploy/install-tools

@@ -5,9 +5,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use crate::domain::ids::{AuditId, EventId, NotificationId, TemplateId};
-use crate::domain::{
-    ConversationId, InviteId, InviteSecret, JoinToken, LoginId, MessageId, Seq, Timestamp, UserId,
-};
+use crate::domain::{ConversationId, InviteId, InviteSecret, JoinToken, LoginId, MessageId, Seq, Timestamp, UserId};
 
 type BoxedError = Box<dyn std::error::Error + Sync + Send>;
 
@@ -40,7 +38,16 @@ macro_rules! uuid_column {
     )*};
 }
 uuid_column!(
-    UserId, LoginId, JoinToken, InviteId, InviteSecret, ConversationId, MessageId, NotificationId, TemplateId, EventId,
+    UserId,
+    LoginId,
+    JoinToken,
+    InviteId,
+    InviteSecret,
+    ConversationId,
+    MessageId,
+    NotificationId,
+    TemplateId,
+    EventId,
     AuditId
 );
 

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use herald_node::storage::shard::{
     invites, lane, read_delivery, read_entries, read_extras, read_members, read_message, read_sizes, read_snapshot,
-    read_states,
-    slots, write_received,
+    read_states, slots, write_received,
 };
 use herald_node::storage::{directory, migrate, pool, provision};
 use tokio_postgres::NoTls;
