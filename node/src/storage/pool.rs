@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
@@ -61,6 +61,7 @@ struct Inner {
     config: Config,
     is_away: AtomicBool,
     probe: Notify,
+    statements: AtomicU64,
 }
 
 impl Database {
@@ -78,8 +79,14 @@ impl Database {
             .recycle_timeout(Some(CONNECT))
             .build()
             .map_err(|error| StorageError::Failed(Box::new(error)))?;
-        let inner =
-            Inner { name: name.to_owned(), pool, config, is_away: AtomicBool::new(false), probe: Notify::new() };
+        let inner = Inner {
+            name: name.to_owned(),
+            pool,
+            config,
+            is_away: AtomicBool::new(false),
+            probe: Notify::new(),
+            statements: AtomicU64::new(0),
+        };
         let database = Self { inner: Arc::new(inner) };
         tasks.spawn("database-probe", database.clone().probe_while_away(tasks.clone()));
         Ok(database)
@@ -99,6 +106,11 @@ impl Database {
     pub fn pool_usage(&self) -> (usize, usize) {
         let status = self.inner.pool.status();
         (status.size, status.waiting)
+    }
+
+    /// How many statements the pool's connections have been asked, ever.
+    pub fn statements(&self) -> u64 {
+        self.inner.statements.load(Ordering::Relaxed)
     }
 
     /// A connection; waits a bounded time, and not at all while the database is known to be away.
@@ -340,6 +352,7 @@ async fn bounded<T>(
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, StorageError> {
     in_flight.begin();
+    database.inner.statements.fetch_add(1, Ordering::Relaxed);
     let begun = Instant::now();
     let Ok(result) = tokio::time::timeout(STATEMENT, statement).await else {
         // The server ends a long statement by itself, so it is the server that does not answer.

@@ -7,6 +7,7 @@ use herald_node::domain::message::{Mentions, Message};
 use herald_node::domain::{Body, Seq, UserId};
 use serde_json::{Value, json};
 
+use crate::support::User;
 use crate::support::cluster::Cluster;
 use crate::support::log::Log;
 
@@ -116,6 +117,71 @@ async fn a_direct_conversation_is_opened_before_anybody_writes() {
     alice.get(&cluster, 0, &format!("/conversations/{}", uuid::Uuid::new_v4())).await.refused(404, "not_found");
     alice.get(&cluster, 0, &format!("/messages/{}", uuid::Uuid::new_v4())).await.refused(404, "not_found");
     assert_eq!(alice.get(&cluster, 0, &format!("/messages/{}", bob.id)).await.expect(200)["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_for_a_pair_that_has_not_written_holds() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let opened = alice.post(&cluster, 0, "/conversations", json!({"user_id": bob.id})).await.expect(200);
+    let path = format!("/conversations/{}", opened["id"].as_str().unwrap());
+    let mut device = alice.connect(&cluster, 1).await;
+    let settings = json!({"pinned": true, "muted_until": "2999-01-01T00:00:00Z"});
+    let shown = alice.patch(&cluster, 0, &format!("{path}/settings"), settings).await.expect(200);
+    assert_eq!(
+        (&shown["pinned"], &shown["muted_until"]),
+        (&json!(true), &json!("2999-01-01T00:00:00.000Z")),
+        "{shown}"
+    );
+    assert_eq!((&shown["last_seq"], &shown["peer"]["id"]), (&json!(0), &json!(bob.id)));
+    assert_eq!(device.expect("conversation/settings").await["data"]["pinned"], true);
+    assert!(
+        ids(&alice.get(&cluster, 0, "/conversations").await.expect(200)).is_empty(),
+        "it is listed once it has an entry"
+    );
+    carol.patch(&cluster, 0, &format!("{path}/settings"), json!({"pinned": true})).await.refused(404, "not_found");
+    bob.connect(&cluster, 0).await.say(alice.id, "hi").await;
+    let listed = alice.get(&cluster, 1, "/conversations").await.expect(200)["items"][0].take();
+    assert_eq!((&listed["id"], &listed["pinned"], &listed["last_seq"]), (&opened["id"], &json!(true), &json!(1)));
+    assert_eq!(bob.get(&cluster, 1, &path).await.expect(200)["pinned"], false);
+}
+
+/// Statements that one call costs, over all databases; what the node does beside it is left out by taking the least of some calls.
+async fn statements(cluster: &Cluster, user: &User, path: &str) -> u64 {
+    let app = cluster.app(0);
+    let count = || {
+        app.directory.database().statements()
+            + app.shards.all().iter().map(|shard| shard.database().statements()).sum::<u64>()
+    };
+    let mut least = u64::MAX;
+    for _ in 0..8 {
+        let before = count();
+        user.get(cluster, 0, path).await.expect(200);
+        least = least.min(count() - before);
+    }
+    least
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_list_costs_no_more_statements() {
+    let cluster = Cluster::start(1).await;
+    let mut log = Log::open(&cluster).await;
+    let alice = cluster.user("alice").await;
+    let a = UserId(alice.id);
+    for number in 0..30 {
+        let peer = cluster.user(&format!("peer-{number}")).await;
+        let chat = log.direct(&cluster, a, UserId(peer.id)).await;
+        log.say(&chat, UserId(peer.id), "hello").await;
+        log.write(&chat, a, Body::Reaction(Reaction { message_seq: Seq(1), emoji: "👍".to_owned(), add: true })).await;
+        let group = log.group(&cluster, &[UserId(peer.id), a]).await;
+        log.say(&group, UserId(peer.id), "hello").await;
+    }
+    for (path, most) in [("/conversations", 4 + 2 * 5), ("/groups", 4 + 2 * 5), ("/messages/unread-count", 3)] {
+        let few = statements(&cluster, &alice, &format!("{path}?limit=20")).await;
+        let many = statements(&cluster, &alice, &format!("{path}?limit=60")).await;
+        println!("{path}: {few} and {many} statements");
+        assert!(many <= few && many <= most, "{path}: {few} for a few, {many} for many");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ mod delivery;
 mod dev;
 mod faults;
 mod groups;
+mod hostile;
 mod http;
 mod invites;
 mod issuers;

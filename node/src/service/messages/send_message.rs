@@ -125,7 +125,11 @@ async fn find(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Option<Conve
     match to {
         SendTo::User(receiver) if receiver == sender => Err(Refusal::field("receiver_id", "is yourself").into()),
         SendTo::User(receiver) => Ok(Some(ConversationRef::direct(sender, receiver))),
-        SendTo::Group(id) => Ok(Some(ConversationRef::Group { id })),
+        // Looked up, not believed: an id that a client says is a group's may be nobody's, or that of a pair.
+        SendTo::Group(id) => {
+            let found = resolve(app, sender, id).await?;
+            Ok(found.filter(|found| found.kind() == ConversationKind::Group))
+        }
         SendTo::Conversation(id) => resolve(app, sender, id).await,
         SendTo::Nowhere => Ok(None),
     }

@@ -181,7 +181,7 @@ impl Lane {
     fn unknown_of(&self, batch: &[Queued]) -> Vec<ConversationRef> {
         let mut unknown: Vec<ConversationRef> = batch
             .iter()
-            .filter(|queued| may_create(&queued.request.command))
+            .filter(|queued| may_create(queued.request.conversation, &queued.request.command))
             .map(|queued| queued.request.conversation)
             .filter(|reference| !self.known.contains(&reference.id()))
             .collect();
@@ -231,14 +231,14 @@ impl Lane {
                 kept.push(queued);
             } else if mode == Mode::Free && found.existing.contains(&id) {
                 skipped.push(queued);
-            } else if may_create(&queued.request.command) && queued.tries < CREATE_TRIES {
+            } else if !may_create(queued.request.conversation, &queued.request.command) {
+                kept.push(queued);
+            } else if queued.tries < CREATE_TRIES {
                 queued.tries += 1;
                 self.known.remove(&id);
                 unmade.push(queued);
-            } else if may_create(&queued.request.command) {
-                queued.refuse(Refusal::Unavailable);
             } else {
-                kept.push(queued);
+                queued.refuse(Refusal::Unavailable);
             }
         }
         self.waiting.put_back(unmade, Mode::Waiting);
@@ -332,9 +332,15 @@ impl Lane {
     }
 }
 
-/// Whether a command may begin a conversation: the first message of a pair, a pair's state, a group's creation.
-fn may_create(command: &Command) -> bool {
-    matches!(command, Command::Send { .. } | Command::Pair(_) | Command::Group(GroupCommand::Create { .. }))
+/// Whether a command may begin a conversation: the first message of a pair, a pair's state or what one of it sets for it, a group's
+/// creation. A pair's row is made only for whom the id was computed from; a group is never begun by a message to it.
+const fn may_create(conversation: ConversationRef, command: &Command) -> bool {
+    match conversation {
+        ConversationRef::Direct { .. } => {
+            matches!(command, Command::Send { .. } | Command::Settings { .. } | Command::Pair(_))
+        }
+        ConversationRef::Group { .. } => matches!(command, Command::Group(GroupCommand::Create { .. })),
+    }
 }
 
 impl Queued {
