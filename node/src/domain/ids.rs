@@ -156,13 +156,19 @@ pub struct Seq(pub i64);
 impl Seq {
     pub const ZERO: Self = Self(0);
 
+    /// Stays where it is at the end of all numbers: clients name seqs, too.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
     #[must_use]
     pub const fn previous(self) -> Self {
-        Self(self.0 - 1)
+        Self(self.0.saturating_sub(1))
+    }
+    /// What a client named, as a place that a log can have: one before the first is 0, one beyond all is the last there can be.
+    #[must_use]
+    pub fn within_log(self) -> Self {
+        Self(self.0.clamp(0, SEQ_MAX))
     }
 }
 

@@ -16,6 +16,8 @@ struct Run {
     pinged: Seq,
     received: Seq,
     flushed: Seq,
+    /// All up to here the client says that it has: entries that come after all are given to it nevertheless.
+    acknowledged: Seq,
     /// An entry above `given` came without those between: not known to be whole before a fill, a sync or an ack.
     has_hole: bool,
 }
@@ -57,7 +59,7 @@ impl Received {
             None if self.has_overflowed || is_full => self.has_overflowed = true,
             None => {
                 let before = seq.previous();
-                let run = Run { given: seq, pinged: before, received: before, flushed: before, has_hole: false };
+                let run = Run { given: seq, pinged: before, received: before, flushed: before, ..Run::default() };
                 self.runs.insert(conversation, run);
                 self.is_dirty = true;
             }
@@ -82,15 +84,16 @@ impl Received {
             None if !self.is_whole => {}
             None if self.has_overflowed || is_full => self.has_overflowed = true,
             None => {
-                let run = Run { given: seq, pinged: seq, received: seq, flushed: seq, has_hole: false };
+                let run = Run { given: seq, pinged: seq, received: seq, flushed: seq, ..Run::default() };
                 self.runs.insert(conversation, run);
             }
         }
     }
 
-    /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later.
+    /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later. What
+    /// is only said to be received, by an `ack` beyond what was given, may yet come.
     pub fn has(&self, conversation: ConversationId, seq: Seq) -> bool {
-        self.runs.get(&conversation).is_some_and(|run| seq <= run.given)
+        self.runs.get(&conversation).is_some_and(|run| seq <= run.given && seq > run.acknowledged)
     }
 
     /// All up to `seq` counts as given, whether it was or was left out on purpose.
@@ -110,10 +113,11 @@ impl Received {
             && seq > run.received
         {
             run.received = seq;
-            if seq >= run.given {
+            if seq > run.given {
                 run.given = seq;
-                run.has_hole = false;
+                run.acknowledged = seq;
             }
+            run.has_hole &= seq < run.given;
         }
     }
 
@@ -253,6 +257,25 @@ mod tests {
         assert_eq!(received.take_unwritten(), vec![(a, Seq(9))]);
         received.put_back(&[(a, Seq(9))]);
         assert_eq!(received.take_unwritten(), vec![(a, Seq(9))]);
+    }
+
+    #[test]
+    fn what_is_acknowledged_before_it_came_is_given_when_it_comes() {
+        let (mut received, a) = (whole(), conversation());
+        received.give(a, Seq(1));
+        received.acknowledge(a, Seq(1));
+        assert!(received.has(a, Seq(1)), "given and acknowledged");
+        received.acknowledge(a, Seq(9));
+        assert!(!received.has(a, Seq(2)) && !received.has(a, Seq(10)));
+        received.give(a, Seq(10));
+        assert!(received.has(a, Seq(10)));
+        let number = received.ping();
+        received.pong(number);
+        assert_eq!(
+            received.take_unwritten(),
+            vec![(a, Seq(10))],
+            "what follows the acknowledged follows without a hole"
+        );
     }
 
     #[test]

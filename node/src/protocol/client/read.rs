@@ -40,7 +40,7 @@ pub fn read_change<T>(
 pub fn read_read(data: &Data) -> Result<ClientFrame, Refusal> {
     let mut faults = Faults::default();
     let conversation = faults.id("conversation_id", &data.conversation_id);
-    let seq = faults.optional_whole("seq", data.seq).map(Seq);
+    let seq = faults.optional_whole("seq", data.seq).map(|seq| Seq(seq).within_log());
     let message = faults.optional_id("message_id", &data.message_id);
     faults.check()?;
     let conversation = conversation.and_then(ConversationId::from_uuid).ok_or(Refusal::NotFound)?;
@@ -61,7 +61,7 @@ pub fn read_acknowledge(data: &Data) -> Result<ClientFrame, Refusal> {
     if matches!(data.seq, Scalar::Absent) {
         faults.add("seq", "is required");
     }
-    let seq = faults.optional_whole("seq", data.seq).map(Seq);
+    let seq = faults.optional_whole("seq", data.seq).map(|seq| Seq(seq).within_log());
     faults.check()?;
     let conversation = conversation.and_then(ConversationId::from_uuid).ok_or(Refusal::NotFound)?;
     Ok(ClientFrame::Acknowledge { conversation, seq: seq.unwrap_or_default() })
@@ -144,9 +144,10 @@ fn positions(
         let conversation_id = Uuid::parse_str(item.get("conversation_id")?.as_str()?).ok()?;
         let seq = match item.get(seq_field) {
             None | Some(Value::Null) => 0,
+            Some(Value::Number(seq)) if seq.is_u64() => seq.as_i64().unwrap_or(i64::MAX),
             Some(seq) => seq.as_i64()?,
         };
-        Some(Held { conversation_id, seq: Seq(seq) })
+        Some(Held { conversation_id, seq: Seq(seq).within_log() })
     };
     let list: Option<Vec<Held>> = items.iter().map(held).collect();
     if list.is_none() {

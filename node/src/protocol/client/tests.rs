@@ -72,7 +72,7 @@ fn every_frame_of_the_contract_is_read() {
         ),
         (
             format!(r#"{{"type":"ack","data":{{"conversation_id":"{conversation}","seq":18446744073709551615}}}}"#),
-            format!("Acknowledge {{ conversation: {conversation}, seq: Seq({}) }}", i64::MAX),
+            format!("Acknowledge {{ conversation: {conversation}, seq: Seq({}) }}", crate::domain::ids::SEQ_MAX),
         ),
         (
             format!(r#"{{"type":"typing","data":{{"receiver_id":"{USER}","is_typing":true}}}}"#),
@@ -81,6 +81,19 @@ fn every_frame_of_the_contract_is_read() {
         (
             format!(r#"{{"type":"typing","data":{{"conversation_id":"{conversation}","is_typing":false}}}}"#),
             format!("Typing {{ to: Conversation({conversation}), is_typing: false }}"),
+        ),
+        (
+            format!(r#"{{"type":"read","data":{{"conversation_id":"{conversation}","seq":-3}}}}"#),
+            format!("Read {{ conversation: {conversation}, position: At(Seq(0)) }}"),
+        ),
+        (
+            format!(
+                r#"{{"type":"sync","data":{{"conversations":[{{"conversation_id":"{USER}","after_seq":9223372036854775807}}],"seen":[{{"conversation_id":"{USER}","seq":18446744073709551615}}]}}}}"#
+            ),
+            format!(
+                "Sync(SyncRequest {{ cursor: None, conversations: Some([Held {{ conversation_id: {USER}, seq: Seq({last}) }}]), seen: [Held {{ conversation_id: {USER}, seq: Seq({last}) }}], limit: None }})",
+                last = crate::domain::ids::SEQ_MAX
+            ),
         ),
         (r#"{"type":"status","data":{"status":"away"}}"#.to_owned(), "Status(Away)".to_owned()),
         (
