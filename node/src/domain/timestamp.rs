@@ -10,6 +10,10 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// The first moment of year 1 and the last of year 9999, in UTC.
+const FIRST_US: i64 = -62_135_596_800_000_000;
+const LAST_US: i64 = 253_402_300_799_999_999;
+
 impl Timestamp {
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis * 1000)
@@ -29,17 +33,21 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
-    /// RFC 3339 in any offset; `None` when it is no time or out of PostgreSQL's sensible range (years 1 to 9999).
+    /// RFC 3339 in any offset; `None` when it is no time, or not within the years 1 to 9999 of UTC.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).ok().map(Self)
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1000)).ok().and_then(Self::from_micros)
+    }
+    /// What a client gave back, if it can be shown and kept: within the years 1 to 9999. (An offset makes year 10000 of 9999.)
+    pub const fn from_micros(micros: i64) -> Option<Self> {
+        if micros >= FIRST_US && micros <= LAST_US { Some(Self(micros)) } else { None }
     }
 }
 
 impl fmt::Display for Timestamp {
-    /// `2026-02-07T10:30:00.123Z`
+    /// `2026-02-07T10:30:00.123Z`; what is beyond the years that can be written so is shown as the nearest that can.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = i128::from(self.0) * 1000;
+        let nanos = i128::from(self.0.clamp(FIRST_US, LAST_US)) * 1000;
         let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
         write!(
             f,
@@ -78,5 +86,24 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-02-07T10:30:00.123Z");
         assert_eq!(Timestamp::parse("2026-02-07T11:30:00.123456+01:00"), Some(moment));
         assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn what_is_taken_can_be_shown() {
+        assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
+        for text in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59+23:59"] {
+            let moment = Timestamp::parse(text).unwrap();
+            let again = Timestamp::parse(&moment.to_string()).unwrap();
+            assert_eq!(again.as_millis(), moment.as_millis(), "{text}");
+        }
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:59-23:59",
+            "0001-01-01T00:00:00+00:01",
+            "0000-01-01T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
     }
 }

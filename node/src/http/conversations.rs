@@ -18,7 +18,7 @@ use crate::domain::{ConversationId, ConversationKind, MessageId, Refusal, Seq, T
 use crate::service::conversations::change_settings::{SettingsChange, change_settings};
 use crate::service::conversations::count_unread::count_unread;
 use crate::service::conversations::list_conversations::{
-    ConversationView, list_conversations, open_direct, view_conversation,
+    ConversationView, Place, list_conversations, open_direct, view_conversation,
 };
 use crate::service::conversations::mark_read::mark_read;
 
@@ -43,7 +43,8 @@ async fn list_of(
     paging: &Paging,
     kind: Option<ConversationKind>,
 ) -> HttpResult<Response> {
-    let mut views = list_conversations(app, caller.user, kind, paging.after()?, paging.limit + 1).await?;
+    let after = paging.after::<Place>()?.map(|place| place.check().ok_or(Refusal::InvalidCursor)).transpose()?;
+    let mut views = list_conversations(app, caller.user, kind, after, paging.limit + 1).await?;
     let has_more = views.len() > paging.limit;
     views.truncate(paging.limit);
     let next_cursor = views.last().filter(|_| has_more).map(|last| cursor(&last.place()));

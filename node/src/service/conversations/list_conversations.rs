@@ -43,6 +43,11 @@ impl ConversationView {
 }
 
 impl Place {
+    /// A cursor comes back from a client: its time must be one.
+    pub fn check(self) -> Option<Self> {
+        Timestamp::from_micros(self.1).map(|_| self)
+    }
+
     const fn key(self) -> Key {
         Key { is_pinned: self.0, last_created_at: Timestamp(self.1), id: self.2 }
     }
