@@ -85,7 +85,10 @@ fn handle(app: &Arc<App>, event: Event) {
             announce_presence::announce_dead(app, boot);
         }
         Event::BootSeen { node, boot } => info!(%node, %boot, "a node is here"),
-        Event::BootLeft { node, boot } => info!(%node, %boot, "a node has left"),
+        Event::BootLeft { node, boot } => {
+            info!(%node, %boot, "a node has left");
+            repair::after_leaving(app, boot);
+        }
         Event::Up => info!("Redis is here"),
         Event::Down => warn!("Redis is away"),
         Event::Hint { from, topic } => hint(app, from, &topic),

@@ -238,6 +238,8 @@ fn note_unread(app: &Arc<App>, arrival: &Arrival) {
                 }
             }
         }
+        // An entry that was read again does not bring its positions.
+        (ConversationRef::Direct { id, .. }, None) if app.unread.note_group(id, now) => fill::count_group(app, id),
         (ConversationRef::Group { id }, _)
             if item.member_count <= SMALL_GROUP_MAX && app.unread.note_group(id, now) =>
         {

@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use crate::app::App;
 use crate::domain::BootId;
+use crate::memory::presence::{Cause, RECONNECT_TIME};
 use crate::protocol::server::{self, ResyncReason};
 use crate::service::delivery::fill::show_found;
 use crate::service::delivery::metrics::METRICS;
@@ -22,6 +23,8 @@ use crate::storage::types::Xid8;
 const ENTRIES_MAX: i64 = 20_000;
 /// The sign that all was well may itself be a little late: repair begins this much earlier.
 const WELL_MARGIN: Duration = Duration::from_secs(5);
+/// A new boot is used at the latest so long after it was seen, and nothing is written under the old one.
+const LEAVING_TIME: Duration = Duration::from_secs(2);
 /// How long a shard that is away is asked again before the sessions are told to sync.
 const TRY_TIME_MAX: Duration = Duration::from_mins(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -32,6 +35,18 @@ const RESYNC_SPREAD: Duration = Duration::from_secs(3);
 pub fn after_loss(app: &Arc<App>, from: Option<BootId>, well_at: Moment) {
     info!(from = ?from, seconds = well_at.ago().as_secs_f64(), "entries may have been lost: repairing");
     repair_shards(app, from, well_at, ResyncReason::BusLost);
+}
+
+/// A boot has left. Where it is replaced by another of the same node, it may write for a moment longer, and what it wrote while neither
+/// side had a place in Redis was for the place that this node had before.
+pub fn after_leaving(app: &Arc<App>, boot: BootId) {
+    let (task_app, well_at) = (Arc::clone(app), Moment::now());
+    app.tasks.spawn("repair after leaving", async move {
+        tokio::select! {
+            () = task_app.tasks.stopping() => {}
+            () = tokio::time::sleep(LEAVING_TIME) => repair_shards(&task_app, Some(boot), well_at, ResyncReason::BusLost),
+        }
+    });
 }
 
 /// This node's routes were gone: they are put back first, so that what is committed from then on comes by itself, and then what was
@@ -45,8 +60,15 @@ pub fn after_routes_gone(app: &Arc<App>, reason: RoutesGoneReason, well_at: Mome
     let task_app = Arc::clone(app);
     app.tasks.spawn("routes gone", async move {
         let app = task_app;
-        restore_routes(&app).await;
+        let put_back = restore_routes(&app).await;
         repair_shards(&app, None, well_at, resync);
+        if well_at.ago() >= RECONNECT_TIME {
+            // By now friends may have been told that these users have gone.
+            let now = Instant::now();
+            for (user, _) in put_back {
+                app.presence.note(user, Cause::Came, now);
+            }
+        }
     });
 }
 

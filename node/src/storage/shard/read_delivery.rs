@@ -60,6 +60,11 @@ const READ_GROUP_UNREAD: &str = "
     select m.user_id, c.last_ordinal, greatest(m.read_ordinal, m.first_ordinal)
     from conversation c join member m on m.conversation_id = c.id
     where c.id = $1 and m.left_seq is null and not c.is_dissolved
+    union all
+    select side.user_id, c.last_ordinal, side.read_ordinal
+    from conversation c
+    cross join lateral (values (c.low_user, c.low_read_ordinal), (c.high_user, c.high_read_ordinal)) as side (user_id, read_ordinal)
+    where c.id = $1 and c.kind = 1
     limit 200";
 
 pub const STATEMENTS: &[&str] = &[
@@ -214,7 +219,7 @@ pub async fn read_snapshot(shard: &Shard) -> Result<(Xid8, Timestamp), StorageEr
 /// Time before a cursor's moment from which on entries are looked at: a transaction may be that much older than its commit.
 pub const BRIN_MARGIN: Duration = Duration::from_mins(2);
 
-/// Of each present member of a small group: the group's last ordinal and what the member has read.
+/// Of each present member of a small group, or of a pair: the conversation's last ordinal and what the member has read.
 pub async fn read_group_unread(
     shard: &Shard,
     conversation: ConversationId,

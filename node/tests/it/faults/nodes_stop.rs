@@ -87,6 +87,29 @@ async fn a_node_may_stop_anywhere_and_go_on() {
 }
 
 #[tokio::test]
+async fn who_was_said_to_be_gone_with_a_stopped_node_is_said_to_be_back() {
+    let cluster = DevCluster::start(&["--set", "drain_s=1"]).await;
+    let (alice, bob) = (cluster.login(0, "alice").await, cluster.login(1, "bob").await);
+    let (alice_id, mut bob) = (json!(alice.id), bob.connect(&cluster, 1).await);
+    let mut alice = alice.connect(&cluster, 0).await;
+    let is = |status: &'static str| {
+        let alice_id = alice_id.clone();
+        move |frame: &serde_json::Value| {
+            frame["type"] == "status" && frame["data"]["user_id"] == alice_id && frame["data"]["status"] == status
+        }
+    };
+    assert!(bob.find(Duration::from_secs(5), is("online")).await.is_some());
+    let pid = cluster.process_id("node-1");
+    cluster.signal("node-1", Signal::STOP);
+    eventually_within(Duration::from_secs(5), "it is stopped", async || is_stopped(pid)).await;
+    let gone = bob.find(Duration::from_secs(30), is("offline")).await;
+    cluster.signal("node-1", Signal::CONT);
+    assert!(gone.is_some(), "nobody said that she was gone");
+    assert!(bob.find(Duration::from_secs(8), is("online")).await.is_some(), "nobody said that she was back");
+    assert_eq!(alice.ask(json!({"type": "ping"})).await["type"], "pong", "her socket has outlived it");
+}
+
+#[tokio::test]
 async fn one_message_then_silence_is_missed_within_seconds() {
     let cluster = DevCluster::start(&["--set", "drain_s=1"]).await;
     let (alice, bob) = (cluster.login(0, "alice").await, cluster.login(1, "bob").await);

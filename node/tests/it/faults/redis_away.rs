@@ -8,7 +8,7 @@ use super::chatter::now_ms;
 use super::load::{LOAD_ARGUMENTS, Load, assert_within, slowest};
 use super::redis_wire::redis;
 use crate::support::dev::DevCluster;
-use crate::support::eventually_within;
+use crate::support::{Device, eventually_within};
 
 /// As DESIGN 9 has it.
 const AWAY: Duration = Duration::from_secs(20);
@@ -16,6 +16,59 @@ const AWAY: Duration = Duration::from_secs(20);
 const CATCH_UP_LIMIT: i64 = 5_000;
 /// Another node's answer, in a debug build beside others.
 const ANSWER_LIMIT_MS: i64 = 2_500;
+
+/// Full is as good as away: what is written fails loudly, what needs no Redis goes on, and all is well when there is room again.
+#[tokio::test]
+async fn redis_may_run_out_of_memory() {
+    let cluster = DevCluster::start(&["--set", "drain_s=1", "--set", "enable_first_message_limit=false"]).await;
+    let (alice, bob, carol) =
+        (cluster.login(0, "alice").await, cluster.login(1, "bob").await, cluster.login(0, "carol").await);
+    let mut alice_device = alice.connect(&cluster, 0).await;
+    let mut bob_device = bob.connect(&cluster, 1).await;
+    let mut carol_device = carol.connect(&cluster, 0).await;
+    alice_device.say(bob.id, "before").await;
+    assert_eq!(bob_device.next_message().await["content"], "before");
+    let url = cluster.process("redis")["url"].as_str().unwrap().to_owned();
+    redis(&url, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let full = Instant::now();
+    // For longer than a lease.
+    let mut number = 0;
+    while full.elapsed() < Duration::from_secs(9) {
+        let content = format!("full {number}");
+        alice_device.say(carol.id, &content).await;
+        assert_eq!(carol_device.next_message().await["content"], content);
+        alice_device.say(bob.id, &content).await;
+        number += 1;
+        // At the rate of a person.
+        wait_for(Duration::from_millis(700)).await;
+    }
+    // A token of one use, and a new socket.
+    let answer = bob.post(&cluster, 0, "/auth/ws-token", json!({})).await.expect(201);
+    let ws_url = format!("{}?token={}", cluster.ws_url(0), answer["ws_token"].as_str().unwrap());
+    let mut second = Device::connect(&ws_url, None).await.authenticated().await;
+    assert_eq!(Device::connect(&ws_url, None).await.closed().await, 1008, "it is good once");
+    bob.get(&cluster, 1, "/conversations").await.expect(200);
+    redis(&url, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    for expected in 0..number {
+        let content = json!(format!("full {expected}"));
+        let found = bob_device.find(Duration::from_secs(8), |frame| frame["data"]["content"] == content).await;
+        assert!(found.is_some(), "{content} did not come when there was room again");
+    }
+    let of_all = |frame: &serde_json::Value| {
+        frame["type"] == "unread_count_update" && frame["data"]["unread_count"] == json!(number + 1)
+    };
+    assert!(bob_device.find(Duration::from_secs(8), of_all).await.is_some(), "the count is told, too");
+    alice_device.say(bob.id, "after").await;
+    for (device, which) in [(&mut bob_device, "first"), (&mut second, "second")] {
+        let found = device.find(Duration::from_secs(8), |frame| frame["data"]["content"] == "after").await;
+        assert!(found.is_some(), "what is sent after does not come to the {which}; {:?}", device.take_waiting());
+    }
+}
+
+async fn wait_for(time: Duration) {
+    let over = Instant::now() + time;
+    eventually_within(time + Duration::from_secs(1), "time passes", async || Instant::now() > over).await;
+}
 
 #[tokio::test]
 async fn redis_may_go_away_and_lose_everything() {
