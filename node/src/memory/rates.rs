@@ -47,6 +47,16 @@ impl Rates {
             buckets.with(user, now, f64::from(per_second), |user| user.is_alone = is_alone);
         }
     }
+
+    /// Told by looking routes up, for users whose rate is being counted: sessions come to other nodes, and go, without this one
+    /// being told.
+    pub fn note_alone(&self, user: UserId, is_alone: bool) {
+        for buckets in [&self.sends, &self.changes] {
+            if let Some(user) = buckets.0.lock().get_mut(&user) {
+                user.is_alone = is_alone;
+            }
+        }
+    }
 }
 
 /// The buckets of one kind.

@@ -42,7 +42,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("carry_through", &[]),
     ("feed", &[]),
     ("limits", &[]),
-    ("delivery", &[]),
+    ("delivery", &["limits"]),
     ("notifications", &["delivery", "feed", "limits"]),
     ("admin", &["feed", "notifications"]),
     ("accounts", &["feed", "limits"]),

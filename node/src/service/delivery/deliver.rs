@@ -21,6 +21,7 @@ use crate::domain::{Body, BootId, ConversationRef, Seq, Timestamp, UserId};
 use crate::memory::gates::Arrival;
 use crate::protocol::delivery::{Encoder, EntryItem};
 use crate::protocol::server::{self, Shown};
+use crate::service::limits::check_rate;
 use crate::storage::shard::crash::Point;
 use crate::storage::shard::lane::{Answer, Commit};
 
@@ -146,6 +147,18 @@ pub async fn publish(app: &App, entries: &[Prepared]) {
     users.dedup();
     let routes = routes_of(app, &users).await;
     let own = app.router.boot();
+    if let Some(routes) = &routes
+        && check_rate::is_counted(app)
+    {
+        let mut senders: Vec<UserId> = entries.iter().map(|prepared| prepared.item.sender).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        // Of others than those looked up nothing is known.
+        for sender in senders.into_iter().filter(|sender| users.binary_search(sender).is_ok()) {
+            let is_alone = routes.get(&sender).is_none_or(|boots| boots.iter().all(|boot| *boot == own));
+            app.rates.note_alone(sender, is_alone);
+        }
+    }
     let mut encoders: HashMap<BootId, Encoder> = HashMap::new();
     for (prepared, seeing) in entries.iter().zip(&seeing) {
         match (seeing, &routes) {
