@@ -9,6 +9,7 @@ use super::problem::HttpError;
 use super::server::address::ClientAddress;
 use super::server::connections::ConnectionPermit;
 use super::server::cors::is_origin_allowed;
+use super::server::socket::Socket;
 use crate::app::App;
 use crate::domain::Refusal;
 use crate::domain::limits::{Limit, LimitKey};
@@ -31,5 +32,5 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request) -> Response {
         return HttpError(refusal).into_response();
     }
     let is_foreign = !is_origin_allowed(request.headers(), &app.config.allowed_origins);
-    session::accept(&app, request, is_foreign, permit)
+    session::accept(&app, request, is_foreign, permit, Socket::into_tcp)
 }

@@ -10,6 +10,7 @@ use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request, upgrade};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::{Parts, downcast};
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::live::{Credentials, Opening, run};
@@ -21,8 +22,15 @@ struct InUrl {
 }
 
 /// Upgrades a request that [`refuse`] lets through; its socket is a session until it is closed. Who has no good token, or comes from a
-/// foreign page, is let in first and closed with 1008 then, so that browsers can see the reason. `permit` is dropped with the socket.
-pub fn accept(app: &Arc<App>, mut request: Request, is_foreign: bool, permit: impl Send + 'static) -> Response {
+/// foreign page, is let in first and closed with 1008 then, so that browsers can see the reason. `permit` is dropped with the socket;
+/// `bare` takes it out of what the server keeps its sockets in.
+pub fn accept<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    app: &Arc<App>,
+    mut request: Request,
+    is_foreign: bool,
+    permit: impl Send + 'static,
+    bare: fn(S) -> TcpStream,
+) -> Response {
     let credentials = if is_foreign { Credentials::ForeignOrigin } else { credentials_of(&request) };
     let protocol = first_protocol(request.headers());
     let Ok((response, upgraded)) = upgrade(&mut request) else {
@@ -30,7 +38,7 @@ pub fn accept(app: &Arc<App>, mut request: Request, is_foreign: bool, permit: im
     };
     let task_app = Arc::clone(app);
     app.tasks.spawn("session", async move {
-        let Some((tcp, leftover)) = socket_of(upgraded).await else { return };
+        let Some((tcp, leftover)) = socket_of(upgraded, bare).await else { return };
         run(task_app, Opening { tcp, leftover, credentials }).await;
         // One place among the open sockets, until the socket is closed.
         drop(permit);
@@ -79,8 +87,11 @@ fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// The bare socket, and a copy of what hyper had read beyond the request: its buffer is large.
-async fn socket_of(upgraded: UpgradeFut) -> Option<(TcpStream, bytes::Bytes)> {
+async fn socket_of<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    upgraded: UpgradeFut,
+    bare: fn(S) -> TcpStream,
+) -> Option<(TcpStream, bytes::Bytes)> {
     let upgraded = upgraded.await.ok()?.into_inner().into_inner();
-    let Parts { io, read_buf, .. } = downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
-    Some((io.into_inner(), bytes::Bytes::copy_from_slice(&read_buf)))
+    let Parts { io, read_buf, .. } = downcast::<TokioIo<S>>(upgraded).ok()?;
+    Some((bare(io.into_inner()), bytes::Bytes::copy_from_slice(&read_buf)))
 }

@@ -7,3 +7,4 @@ pub mod cors;
 pub mod count_requests;
 pub mod limit_address;
 pub mod serve;
+pub mod socket;

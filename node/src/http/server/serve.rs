@@ -17,12 +17,15 @@ use tracing::{debug, warn};
 
 use super::address::{ClientAddress, IsHttps, TrustedProxies};
 use super::connections::{ConnectionPermit, Connections};
+use super::socket::Socket;
 use crate::app::App;
 use crate::config::Config;
 use crate::tasks::Tasks;
 
 /// A head must have come within this time; as long may a kept-alive connection idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer of which the client takes nothing for so long ends its connection.
+const STALL_MAX: Duration = Duration::from_secs(15);
 /// Most of a head and of what is read at once, in bytes.
 const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// After `accept` failed, most likely for want of file descriptors.
@@ -123,6 +126,7 @@ async fn serve_connection(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER_BYTES_MAX);
+    let socket = Socket::new(socket, STALL_MAX);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
