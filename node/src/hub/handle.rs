@@ -37,6 +37,8 @@ pub struct SessionHandle {
     pub connected_at: Timestamp,
     /// One sync at a time.
     pub syncs: Turns,
+    /// Held while positions are written: who takes them and has nothing must still wait for what another took.
+    pub writing_received: tokio::sync::Mutex<()>,
     /// Before it entered the hub.
     entered_at: Instant,
     outgoing_bytes_max: usize,
@@ -139,6 +141,7 @@ impl SessionHandle {
             user: identity.user,
             connected_at: now,
             syncs: Turns::default(),
+            writing_received: tokio::sync::Mutex::default(),
             entered_at: Instant::now(),
             outgoing_bytes_max,
             is_closed: AtomicBool::new(false),
@@ -339,10 +342,13 @@ impl SessionHandle {
         self.state.lock().received.acknowledge(conversation, seq);
     }
 
-    /// A Pong came for the Ping of this number.
-    pub(crate) fn ponged(&self, number: u64) {
-        self.state.lock().received.pong(number);
-        self.wake.notify_one();
+    /// A Pong came for the Ping of this number. False: none was waited for.
+    pub(crate) fn ponged(&self, number: u64) -> bool {
+        let was_waited_for = self.state.lock().received.pong(number);
+        if was_waited_for {
+            self.wake.notify_one();
+        }
+        was_waited_for
     }
 
     /// Positions that are to be written down; they count as written from now on.

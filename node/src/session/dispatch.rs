@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::live::Entered;
-use super::metrics::METRICS;
+use super::metrics::{METRICS, count_refused};
 use super::welcome::{success, sync_session};
 use crate::app::App;
 use crate::domain::bucket::Bucket;
@@ -20,7 +20,7 @@ use crate::hub::handle::{Closed, InFlight, SessionHandle};
 use crate::protocol::client::{self, Auth, ClientFrame, Parsed, TypingTo};
 use crate::protocol::codes::CloseCode;
 use crate::protocol::server::{self, MessageSent};
-use crate::service::accounts::authenticate::{Accept, authenticate};
+use crate::service::accounts::authenticate::{Accept, authenticate, check_standing};
 use crate::service::conversations::mark_read::mark_read;
 use crate::service::messages::change_message::Changed;
 use crate::service::messages::edit_message::edit_message;
@@ -49,7 +49,7 @@ struct Asked {
 impl Asked {
     fn refuse(&self, app: &App, refusal: &Refusal) {
         self.session.send(&server::error(self.id.as_deref(), self.temp_id.as_deref(), refusal));
-        METRICS.refused.increment(1);
+        count_refused(refusal);
         // What the server cannot do now is not the client's flooding.
         if !matches!(refusal, Refusal::Unavailable | Refusal::Overloaded { .. } | Refusal::Internal) {
             self.session.count_refusal(app.clock.now());
@@ -79,6 +79,18 @@ impl Client {
     fn count_other(&mut self, now: Timestamp) -> Result<(), Refusal> {
         let taken = self.others.take(OTHERS_PER_SECOND, OTHERS_PER_SECOND, now);
         taken.map_err(|_| Refusal::RateLimited { retry_after_ms: 20 })
+    }
+
+    /// A client's Pong. One that nothing asked for is allowed (RFC 6455, 5.5.3); too many are flooding.
+    pub fn take_pong(&mut self, payload: &[u8]) {
+        let number = payload.try_into().map(u64::from_be_bytes);
+        if number.is_ok_and(|number| self.session().ponged(number)) {
+            return;
+        }
+        let now = self.app().clock.now();
+        if self.count_other(now).is_err() {
+            self.session().count_refusal(now);
+        }
     }
 
     /// A client's WebSocket Ping; too many are flooding.
@@ -250,6 +262,11 @@ async fn renew(client: &mut Client, auth: Auth, asked: Asked) -> Result<(), Clos
         return Ok(());
     }
     asked.session.renew(caller.login, caller.expires_at);
+    // Had the login ended in between, nobody would have found this session by it.
+    if check_standing(client.app(), caller.user, caller.login).is_err() {
+        asked.session.close(CloseCode::SessionEnded);
+        return Ok(());
+    }
     asked.session.send(&success(client.app(), &caller, &asked.session, asked.id.as_deref()));
     client.entered.caller = caller;
     match auth.sync {

@@ -174,11 +174,7 @@ async fn read(mut reader: Reader<'_>, mut client: Client) {
         match reader.next().await {
             Ok(Incoming::Text(json)) => dispatch(&mut client, json).await,
             Ok(Incoming::Ping(payload)) => client.answer_ping(&payload),
-            Ok(Incoming::Pong(payload)) => {
-                if let Ok(number) = payload.as_slice().try_into() {
-                    client.session().ponged(u64::from_be_bytes(number));
-                }
-            }
+            Ok(Incoming::Pong(payload)) => client.take_pong(&payload),
             Ok(Incoming::Close(code)) => break Close::Echo(code.unwrap_or(1_000)),
             Err(ReadEnd::Gone) => break Close::Cut,
             Err(ReadEnd::Refused(code)) => break Close::With(code),

@@ -12,14 +12,14 @@ use crate::memory::presence::Cause;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn disconnect(app: &App, session: &SessionHandle) {
-    let positions = session.take_received();
-    if !positions.is_empty() {
-        let writing = mark_received(app, session.user, &positions, Moment::Closing);
-        if tokio::time::timeout(WRITE_TIMEOUT, writing).await.is_ok_and(|unwritten| unwritten.is_empty()) {
-            tracing::trace!("positions are written");
-        } else {
-            tracing::debug!("positions could not be written");
-        }
+    let writing = async {
+        // What was taken to be written shortly before is not written yet, or comes back.
+        let _turn = session.writing_received.lock().await;
+        let positions = session.take_received();
+        positions.is_empty() || mark_received(app, session.user, &positions, Moment::Closing).await.is_empty()
+    };
+    if !tokio::time::timeout(WRITE_TIMEOUT, writing).await.unwrap_or(false) {
+        tracing::debug!("positions could not be written");
     }
     remove_route(app, session.user, session.id).await;
 }

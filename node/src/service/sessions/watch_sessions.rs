@@ -103,6 +103,7 @@ fn check(session: &SessionHandle, now: Timestamp) {
 
 async fn write_received(app: &App, part: usize) {
     for session in app.hub.some(part) {
+        let _turn = session.writing_received.lock().await;
         let positions = session.take_received();
         if positions.is_empty() {
             continue;
