@@ -22,11 +22,14 @@ macro_rules! states {
            m.role, m.first_seq, m.first_ordinal, m.left_seq, m.read_seq, m.read_ordinal, m.delivered_seq,
            p.is_pinned, p.muted_until, p.read_receipts, q.read_receipts
     from unnest($2::uuid[]) as wanted (id)
-    join conversation c on c.id = wanted.id
-    left join member m on m.conversation_id = c.id and m.user_id = $1
-    left join personal p on p.conversation_id = c.id and p.user_id = $1
-    left join personal q on q.conversation_id = c.id
-                        and q.user_id = case when c.low_user = $1 then c.high_user else c.low_user end
+    cross join lateral (select * from conversation where id = wanted.id limit 1) c
+    left join lateral (
+        select * from member where c.kind = 2 and conversation_id = c.id and user_id = $1 limit 1) m on true
+    left join lateral (select * from personal where conversation_id = c.id and user_id = $1 limit 1) p on true
+    left join lateral (
+        select * from personal
+        where c.kind = 1 and conversation_id = c.id
+          and user_id = case when c.low_user = $1 then c.high_user else c.low_user end limit 1) q on true
     where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null)",
             $more
         )
@@ -48,16 +51,19 @@ const UNRECEIVED: &str = states!(
 );
 
 /// What the list of conversations is ordered by, and its first rows after a place. Left, dissolved and still empty ones are not listed.
+/// Each row is looked up by its key, however many are asked for: plain joins of some thousand ids become a scan of the whole table.
 const KEYS: &str = "
     select c.id, c.last_created_at, s.is_pinned
     from unnest($2::uuid[]) as wanted (id)
-    join conversation c on c.id = wanted.id
-    left join member m on m.conversation_id = c.id and m.user_id = $1
-    left join personal p on p.conversation_id = c.id and p.user_id = $1
+    cross join lateral (
+        select id, kind, low_user, high_user, last_created_at, is_dissolved
+        from conversation where id = wanted.id and last_seq > 0 and ($4::int2 is null or kind = $4) limit 1) c
+    left join lateral (
+        select user_id, left_seq from member where c.kind = 2 and conversation_id = c.id and user_id = $1 limit 1) m on true
+    left join lateral (
+        select is_pinned from personal where $3 and conversation_id = c.id and user_id = $1 limit 1) p on true
     cross join lateral (select $3 and coalesce(p.is_pinned, false) as is_pinned) s
-    where c.last_seq > 0
-      and (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)
-      and ($4::int2 is null or c.kind = $4)
+    where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)
       and ($5::bool is null or s.is_pinned < $5
            or s.is_pinned = $5 and (c.last_created_at < $6 or c.last_created_at = $6 and c.id > $7))
     order by s.is_pinned desc, c.last_created_at desc, c.id
@@ -66,8 +72,12 @@ const KEYS: &str = "
 const UNREAD: &str = "
     select c.id, c.last_ordinal - s.seen as unread
     from unnest($2::uuid[]) as wanted (id)
-    join conversation c on c.id = wanted.id
-    left join member m on m.conversation_id = c.id and m.user_id = $1
+    cross join lateral (
+        select id, kind, low_user, high_user, last_ordinal, is_dissolved, low_read_ordinal, high_read_ordinal
+        from conversation where id = wanted.id limit 1) c
+    left join lateral (
+        select user_id, left_seq, first_ordinal, read_ordinal
+        from member where c.kind = 2 and conversation_id = c.id and user_id = $1 limit 1) m on true
     cross join lateral (select case when c.kind = 2 then greatest(m.read_ordinal, m.first_ordinal)
                                     when c.low_user = $1 then c.low_read_ordinal else c.high_read_ordinal end as seen) s
     where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)
