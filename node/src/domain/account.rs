@@ -148,7 +148,7 @@ mod tests {
         ] {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(Username::parse("ab\0"), Err(Refusal::InvalidText("username")));
+        assert_eq!(Username::parse("ab\0"), Err(Refusal::InvalidText("username".into())));
         assert!(Username::parse(&"李".repeat(50)).is_ok());
     }
 

@@ -41,7 +41,7 @@ pub enum Refusal {
     TooLarge,
     UnsupportedType,
     InvalidRequest(Vec<FieldError>),
-    InvalidText(&'static str),
+    InvalidText(Cow<'static, str>),
     UnknownType,
     RateLimited {
         retry_after_ms: u64,

@@ -59,7 +59,7 @@ impl Template {
                 return Err(Refusal::field("languages", "has a key that is no language"));
             }
             wording.check().map_err(|refusal| match refusal {
-                Refusal::InvalidText(_) => Refusal::InvalidText("languages"),
+                Refusal::InvalidText(_) => Refusal::InvalidText("languages".into()),
                 _ => Refusal::field("languages", "has a title or content that is empty or too long"),
             })?;
         }

@@ -39,7 +39,7 @@ pub const IDS_MAX: usize = 1_000;
 
 /// Refuses U+0000, which PostgreSQL cannot keep. (Lone surrogates never become a Rust string: the JSON reader refuses them.)
 pub fn check_text(field: &'static str, text: &str) -> Result<(), Refusal> {
-    if text.contains('\0') { Err(Refusal::InvalidText(field)) } else { Ok(()) }
+    if text.contains('\0') { Err(Refusal::InvalidText(field.into())) } else { Ok(()) }
 }
 
 /// Checks text and its length in code points.

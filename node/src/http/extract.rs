@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::{Refusal, Timestamp};
-use crate::protocol::check_json::check_json;
+use crate::protocol::check_json::{check_json, find_bad_text};
 use crate::service::accounts::authenticate::{Accept, authenticate};
 use crate::service::limits::check_limit::check_limit;
 
@@ -158,7 +158,12 @@ async fn drop_body(body: Body) {
 
 /// Checks depth and text, then parses; what does not fit the type is told by field.
 pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
-    check_json(json)?;
+    check_json(json).map_err(|refusal| match refusal {
+        Refusal::InvalidText(_) => {
+            find_bad_text(json).map_or(Refusal::InvalidJson, |field| Refusal::InvalidText(field.into()))
+        }
+        other => other,
+    })?;
     let mut parser = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
         if error.inner().is_data() {
@@ -348,7 +353,8 @@ mod tests {
             assert_eq!(refusal(bad), Refusal::InvalidJson, "{bad}");
         }
         assert_eq!(refusal(&"[".repeat(33)), Refusal::InvalidJson);
-        assert_eq!(refusal(r#"{"name":"\ud800","list":[]}"#), Refusal::InvalidText("body"));
+        assert_eq!(refusal(r#"{"name":"\ud800","list":[]}"#), Refusal::InvalidText("name".into()));
+        assert_eq!(refusal(r#"{"name":"\ud800""#), Refusal::InvalidJson);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl IntoResponse for HttpError {
             Refusal::InvalidRequest(errors) | Refusal::NotFoundFields(errors) => errors,
             Refusal::InvalidText(field) => {
                 own = [FieldError {
-                    field: (*field).into(),
+                    field: field.clone(),
                     message: "must be Unicode without U+0000 and lone surrogates".into(),
                 }];
                 &own

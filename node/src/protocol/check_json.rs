@@ -1,6 +1,8 @@
 //! Looks a client's JSON over before any parser sees it: how deep it nests, and whether its strings escape what is no text.
 //! A parser that recurses may not be given depth, and some read a lone surrogate as NUL, which PostgreSQL refuses.
 
+use serde_json::Value;
+
 use crate::domain::Refusal;
 
 /// Greatest nesting of arrays and objects.
@@ -29,7 +31,7 @@ pub fn check_json(json: &[u8]) -> Result<(), Refusal> {
             _ => {}
         }
     }
-    if is_text_bad { Err(Refusal::InvalidText("body")) } else { Ok(()) }
+    if is_text_bad { Err(Refusal::InvalidText("body".into())) } else { Ok(()) }
 }
 
 /// What follows the string's closing quote, and whether its escapes are text.
@@ -68,6 +70,54 @@ fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
 }
 
+/// Turns the escapes of lone surrogates into those of U+0000, which parsers read: what has them is refused, but can be looked at.
+pub fn silence_bad_text(json: &mut [u8]) {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (_, from) = std::mem::take(&mut rest).split_at_mut(at);
+        let mut passed = 2;
+        if let [_, b'u', escape @ ..] = &mut *from
+            && let Some(first) = hex(escape)
+        {
+            passed = 6;
+            match (first, escape.get(4..)) {
+                (0xd800..=0xdbff, Some([b'\\', b'u', low @ ..])) if matches!(hex(low), Some(0xdc00..=0xdfff)) => {
+                    passed = 12;
+                }
+                (0xd800..=0xdfff, _) => escape.iter_mut().take(4).for_each(|digit| *digit = b'0'),
+                _ => {}
+            }
+        }
+        rest = from.get_mut(passed..).unwrap_or_default();
+    }
+}
+
+/// The field that [`check_json`] refused as text, as `list[1].name`; `body` where it is none. `None`: this is no JSON anyway.
+pub fn find_bad_text(json: &[u8]) -> Option<String> {
+    let mut json = json.to_vec();
+    silence_bad_text(&mut json);
+    let value = serde_json::from_slice(&json).ok()?;
+    let field = bad_field(&value, "").filter(|field| !field.is_empty());
+    Some(field.unwrap_or_else(|| "body".to_owned()))
+}
+
+/// The depth is that of [`DEPTH_MAX`].
+fn bad_field(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| bad_field(item, &format!("{path}[{index}]")))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            if name.contains('\0') {
+                return Some(path.to_owned());
+            }
+            bad_field(field, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") })
+        }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,11 +133,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_is_named() {
+        let smile = r#""\ud83d\ude00\\u0000""#;
+        for (json, field) in [
+            (format!(r#"{{"a":{smile},"name":"\ud800"}}"#), Some("name")),
+            (format!(r#"{{"a":{smile},"name":"\u0000"}}"#), Some("name")),
+            (r#"{"list":[{"n":1},{"n":"x\ude00\ud83d"}]}"#.to_owned(), Some("list[1].n")),
+            (r#"{"metadata":{"k\u0000":1}}"#.to_owned(), Some("metadata")),
+            (r#"["\ud800"]"#.to_owned(), Some("[0]")),
+            (r#""\ud800""#.to_owned(), Some("body")),
+            (r#"{"name":"\ud800"#.to_owned(), None),
+        ] {
+            assert!(check_json(json.as_bytes()).is_err(), "{json}");
+            assert_eq!(find_bad_text(json.as_bytes()).as_deref(), field, "{json}");
+        }
+    }
+
+    #[test]
     fn what_is_no_text_is_refused() {
         for bad in
             [r#""\u0000""#, r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83dx""#, r#"{"a":["\uDFFF"]}"#]
         {
-            assert_eq!(check_json(bad.as_bytes()), Err(Refusal::InvalidText("body")), "{bad}");
+            assert_eq!(check_json(bad.as_bytes()), Err(Refusal::InvalidText("body".into())), "{bad}");
         }
         for good in
             [r#""\ud83d\ude00""#, r#""\\u0000""#, r#""\\ud800""#, r#""\u0001 \" \u00e9""#, "\"", "\"\\", r#""\u12"#, ""]

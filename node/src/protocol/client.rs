@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use serde::Deserialize;
 use simd_json::Buffers;
 
-use super::check_json::check_json;
+use super::check_json::{check_json, silence_bad_text};
 use super::field::{Faults, Text};
 use crate::domain::command::Position;
 use crate::domain::send::SendRequest;
@@ -75,7 +75,7 @@ pub fn parse(json: &mut [u8]) -> Parsed {
     let checked = match check_json(json) {
         Err(Refusal::InvalidJson) => return refused(Refusal::InvalidJson),
         Err(refusal) => {
-            silence_surrogates(json);
+            silence_bad_text(json);
             Err(refusal)
         }
         Ok(()) => Ok(()),
@@ -101,20 +101,6 @@ pub fn parse(json: &mut [u8]) -> Parsed {
         _ => frame,
     };
     Parsed { id, temp_id, frame }
-}
-
-/// Turns the escapes of surrogates into those of U+0000, which the parser reads: the frame is refused, but for its `id`.
-fn silence_surrogates(json: &mut [u8]) {
-    let mut rest = json;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        let (_, from) = std::mem::take(&mut rest).split_at_mut(at);
-        if let [_, b'u', first @ (b'd' | b'D'), second, third, fourth, ..] = from
-            && matches!(second, b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
-        {
-            [*first, *second, *third, *fourth] = *b"0000";
-        }
-        rest = from.get_mut(2..).unwrap_or_default();
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,6 +1,7 @@
 //! Fields of client requests, read leniently: a value of the wrong type is remembered as wrong, so that the refusal can name the
 //! field, instead of failing the whole document without saying where.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -134,7 +135,7 @@ lenient!(Scalar, ScalarVisitor {
 #[derive(Debug, Default)]
 pub struct Faults {
     errors: Vec<FieldError>,
-    invalid_text: Option<&'static str>,
+    invalid_text: Option<Cow<'static, str>>,
 }
 
 impl Faults {

@@ -150,7 +150,7 @@ fn parse_metadata(faults: &mut Faults, value: Option<Value>) -> Option<Box<RawVa
                 return None;
             }
             if compact.get().contains("\\u0000") {
-                faults.take::<()>(Err(Refusal::InvalidText("metadata")));
+                faults.take::<()>(Err(Refusal::InvalidText("metadata".into())));
             }
             Some(compact)
         }
@@ -217,7 +217,7 @@ mod tests {
         assert!(send(&"語".repeat(10_001), "").is_err());
         assert!(send("", "").is_err());
         assert!(send("", &format!(r#","file_id":"{USER}""#)).is_ok());
-        assert_eq!(send("a\\u0000b", "").unwrap_err(), Refusal::InvalidText("content"));
+        assert_eq!(send("a\\u0000b", "").unwrap_err(), Refusal::InvalidText("content".into()));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn error(id: Option<&str>, temp_id: Option<&str>, refusal: &Refusal) -> Fram
     let errors: &[FieldError] = match refusal {
         Refusal::InvalidRequest(errors) | Refusal::NotFoundFields(errors) => errors,
         Refusal::InvalidText(field) => {
-            own = [FieldError { field: (*field).into(), message: problem.title.into() }];
+            own = [FieldError { field: field.clone(), message: problem.title.into() }];
             &own
         }
         _ => &[],

@@ -135,7 +135,7 @@ fn other_frames() -> Vec<Frame> {
         reconnect(1234, "leaving"),
         error(Some("c5"), Some("t-1"), &limited),
         error(None, None, &Refusal::field("data.content", "must not be empty")),
-        error(None, None, &Refusal::InvalidText("data.content")),
+        error(None, None, &Refusal::InvalidText("data.content".into())),
     ]
 }
 

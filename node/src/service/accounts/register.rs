@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(fields("alice", "long enough", None, Some(&"x".repeat(101))), ["display_name"]);
         assert_eq!(
             Registration::parse("alice", "long\0enough", None, None).unwrap_err(),
-            Refusal::InvalidText("password")
+            Refusal::InvalidText("password".into())
         );
     }
 }
