@@ -25,6 +25,7 @@ use crate::memory::members::Members;
 use crate::memory::pairs::PairMemory;
 use crate::memory::presence::Presence;
 use crate::memory::rates::Rates;
+use crate::memory::search_notes::SearchNotes;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
 use crate::memory::told_broadcasts::ToldBroadcasts;
@@ -49,6 +50,7 @@ pub struct App {
     pub gates: Gates,
     pub members: Members,
     pub unread: UnreadCounts,
+    pub search_notes: SearchNotes,
     pub presence: Presence,
     /// Told when a peer hints that the directory's feed of changes has news.
     pub changes: Notify,

@@ -36,6 +36,7 @@ use crate::memory::members::Members;
 use crate::memory::pairs::PairMemory;
 use crate::memory::presence::Presence;
 use crate::memory::rates::Rates;
+use crate::memory::search_notes::SearchNotes;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
 use crate::memory::told_broadcasts::ToldBroadcasts;
@@ -46,6 +47,7 @@ use crate::service::accounts::{follow_key_sets, spread_used_tokens};
 use crate::service::admin::report_node;
 use crate::service::delivery::deliver::start_delivery;
 use crate::service::feed::follow_changes;
+use crate::service::messages::index_messages;
 use crate::service::operations::measure_queues::measure_queues;
 use crate::service::operations::sweep::start_sweeps;
 use crate::service::presence::announce_presence;
@@ -120,6 +122,7 @@ impl Node {
             gates: Gates::new(config.limits.gates_max),
             members: Members::new(config.limits.cached_members_max),
             unread: UnreadCounts::default(),
+            search_notes: SearchNotes::default(),
             presence: Presence::default(),
             changes: Notify::new(),
             known_conversations: KnownConversations::default(),
@@ -166,6 +169,7 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     announce_presence::start(app);
     app.tasks.spawn("tell-when-back", await_database::tell_when_back(Arc::clone(app)));
     watch_sessions::start(app);
+    index_messages::start(app);
     app.tasks.spawn("metrics-upkeep", metrics::keep_up(app.tasks.clone()));
     app.tasks.spawn("measure-queues", measure_queues(Arc::clone(app)));
 

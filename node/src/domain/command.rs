@@ -37,6 +37,10 @@ pub enum Command {
         message: NewMessage,
         over_rate_ms: Option<u64>,
     },
+    /// Judged as a send would be, and nothing is written.
+    CheckSend {
+        message: NewMessage,
+    },
     Recall {
         message: Seq,
     },
@@ -48,6 +52,10 @@ pub enum Command {
         message: Seq,
         emoji: String,
         add: bool,
+    },
+    /// For the actor alone; no entry.
+    Hide {
+        message: Seq,
     },
     Read {
         position: Position,
@@ -131,7 +139,7 @@ pub enum Outcome {
     /// Of group commands that add or take members: whom in the end (tokens that stand in the shard), with the seq of the entry or, where
     /// nothing changed, the newest.
     Members { seq: Seq, joined: Vec<Joining>, already: Vec<Joining>, left: Vec<Joining>, is_dissolved: bool },
-    /// Of group commands that changed nothing.
+    /// Of `Hide`, and of group commands that changed nothing; of `CheckSend`: it may be sent.
     Nothing,
 }
 
@@ -176,6 +184,8 @@ pub struct CommittedEntry {
     pub request: usize,
     /// Of an edit: the new content.
     pub content: Option<String>,
+    /// Of an edit: who has hidden the message, and is shown no content.
+    pub hidden_by: Vec<UserId>,
     /// `members_version` from this entry on; greater than before where it changed who is a member.
     pub members_version: i64,
 }

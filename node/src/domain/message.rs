@@ -168,10 +168,16 @@ pub fn client_key(conversation: ConversationId, sender: UserId, temp_id: &str) -
 }
 
 impl NewMessage {
-    /// Hash of what a repeat must have in common with the first sending: type, content, file, quoted message, mentions.
+    /// Hash of what a repeat must have in common with the first sending: type, content, file, quoted message, mentions. Of a
+    /// forwarded message: its origin, whatever has become of that since.
     pub fn sent_hash(&self) -> i64 {
         let mut hash = SipHasher13::new_with_keys(SENT_KEY.0, SENT_KEY.1);
         let message = &self.message;
+        if let Some(origin) = &message.forwarded_from {
+            hash.write(b"forwarded");
+            hash.write(origin.message_id.0.as_bytes());
+            return hash.finish().cast_signed();
+        }
         hash.write(message.message_type.as_str().as_bytes());
         hash.write_u8(0xff);
         hash.write(message.content.as_deref().unwrap_or_default().as_bytes());

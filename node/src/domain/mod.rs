@@ -22,6 +22,7 @@ pub mod reactions;
 pub mod refusal;
 pub mod roles;
 pub mod rotation;
+pub mod search;
 pub mod send;
 pub mod settings;
 pub mod status;

@@ -14,6 +14,10 @@ pub const LIMIT_MAX: u32 = 1_000;
 pub const NEWEST: u32 = 20;
 /// Conversations of a sync without a cursor.
 pub const NEWEST_CONVERSATIONS: usize = 100;
+/// Hidden messages of one conversation that a sync by cursor names; beyond that older ones are a gap.
+pub const HIDDEN_MAX: usize = 10_000;
+/// The newest of them that a sync without a cursor names.
+pub const HIDDEN_NEWEST: usize = 1_000;
 /// Frames of a whole sync by cursor, before only the newest of each conversation are given.
 pub const FRAMES_MAX: u64 = 10_000;
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::conversations::conversation_id;
 use super::extract::{Json, Page, Path, Query, parse_limit};
-use super::message_json::message_json;
+use super::message_json::view_json;
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
@@ -67,9 +67,6 @@ pub async fn with_user(
 }
 
 fn show(caller: &Caller, history: &History) -> Response {
-    let shown = history
-        .messages
-        .iter()
-        .filter_map(|(entry, reactions)| message_json(&history.conversation, entry, reactions, caller.user));
+    let shown = history.messages.iter().filter_map(|view| view_json(view, caller.user));
     Json(Page::whole(shown.collect())).into_response()
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::domain::reactions::Reactions;
 use crate::domain::{Body, ConversationRef, Entry, MessageId, UserId};
 use crate::protocol::server::{NewMessageData, Shown, new_message_data};
+use crate::service::messages::read_message::MessageView;
 
 #[derive(Serialize)]
 pub struct MessageJson<'a> {
@@ -15,18 +16,34 @@ pub struct MessageJson<'a> {
     reactions: &'a Reactions,
 }
 
-/// A message for one reader; none of an entry that is no message. A recalled one shows no reactions.
+/// A message for one reader; none of an entry that is no message.
+pub fn view_json(view: &MessageView, reader: UserId) -> Option<MessageJson<'_>> {
+    json_of(&view.conversation, &view.entry, &view.reactions, view.is_hidden, reader)
+}
+
+/// The same of a message that the reader has not hidden.
 pub fn message_json<'a>(
     conversation: &ConversationRef,
     entry: &'a Entry,
     reactions: &'a Reactions,
     reader: UserId,
 ) -> Option<MessageJson<'a>> {
+    json_of(conversation, entry, reactions, false, reader)
+}
+
+fn json_of<'a>(
+    conversation: &ConversationRef,
+    entry: &'a Entry,
+    reactions: &'a Reactions,
+    hidden: bool,
+    reader: UserId,
+) -> Option<MessageJson<'a>> {
     const NONE: &Reactions = &Reactions::new();
     let Body::Message(message) = &entry.body else { return None };
-    let shown = Shown { with_temp_id: entry.sender_id == reader, ..Shown::default() };
+    let shown = Shown { with_temp_id: entry.sender_id == reader, hidden, ..Shown::default() };
     let mut data = new_message_data(conversation, entry, message, shown);
     // Said here for every message, not only for those recalled.
     let recalled = std::mem::take(&mut data.recalled);
+    // A recalled one shows no reactions.
     Some(MessageJson { id: entry.id, data, recalled, reactions: if recalled { NONE } else { reactions } })
 }

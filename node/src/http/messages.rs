@@ -1,22 +1,27 @@
-//! Messages: sending, recalling, editing, reacting.
+//! Messages: sending, recalling, editing, reacting, hiding, forwarding, and who has read them.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::extract::{Json, Path};
-use super::message_json::message_json;
+use super::extract::{Json, Page, Paging, Path, created, cursor};
+use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::domain::profile::Profile;
 use crate::domain::send::{SendRequest, SendTo};
-use crate::domain::{ConversationId, MessageId, Refusal, UserId};
+use crate::domain::text::{IDS_MAX, TEMP_ID_MAX, check_length};
+use crate::domain::{ConversationId, MessageId, Refusal, Timestamp, UserId};
 use crate::protocol::send::SendData;
 use crate::service::messages::edit_message::edit_message_and_wait;
+use crate::service::messages::forward_message::forward_message;
+use crate::service::messages::hide_message::hide_message;
+use crate::service::messages::list_receipts::list_receipts;
 use crate::service::messages::react::react_and_wait;
 use crate::service::messages::read_message::{MessageView, read_message, read_sent_message};
 use crate::service::messages::recall_message::recall_message_and_wait;
@@ -51,8 +56,7 @@ async fn send(app: &Arc<App>, caller: &Caller, request: SendRequest) -> HttpResu
 }
 
 fn show(status: StatusCode, caller: &Caller, view: &MessageView) -> HttpResult<Response> {
-    let json = message_json(&view.conversation, &view.entry, &view.reactions, caller.user);
-    let json = json.ok_or(Refusal::NotFound)?;
+    let json = view_json(view, caller.user).ok_or(Refusal::NotFound)?;
     Ok((status, Json(json)).into_response())
 }
 
@@ -96,4 +100,76 @@ pub async fn remove_reaction(
 ) -> HttpResult<StatusCode> {
     react_and_wait(&app, caller.actor(), id, emoji, false).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// DELETE /messages/{id}: hidden for the caller.
+pub async fn hide(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<StatusCode> {
+    let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
+    hide_message(&app, caller.actor(), message).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+pub struct ForwardBody {
+    conversation_ids: Vec<Uuid>,
+    temp_id: String,
+}
+
+impl ForwardBody {
+    /// Each conversation once, in the order given.
+    fn targets(&self) -> Result<Vec<ConversationId>, Refusal> {
+        check_length("temp_id", &self.temp_id, 1, TEMP_ID_MAX)?;
+        if self.conversation_ids.is_empty() {
+            return Err(Refusal::field("conversation_ids", "must not be empty"));
+        }
+        if self.conversation_ids.len() > IDS_MAX {
+            return Err(Refusal::field("conversation_ids", "at most 1,000 ids"));
+        }
+        let mut targets = Vec::with_capacity(self.conversation_ids.len());
+        for id in &self.conversation_ids {
+            let target = ConversationId::from_uuid(*id).ok_or(Refusal::NotFound)?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// POST /messages/{id}/forward: 201, also of a repeat.
+pub async fn forward(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(body): Json<ForwardBody>,
+) -> HttpResult<Response> {
+    let targets = body.targets()?;
+    let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
+    let made = forward_message(&app, caller.actor(), message, &targets, body.temp_id).await?;
+    let items: Vec<MessageJson<'_>> = made.iter().filter_map(|view| view_json(view, caller.user)).collect();
+    Ok(created(Items { items }).into_response())
+}
+
+#[derive(Serialize)]
+struct Items<T> {
+    items: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct ReceiptJson<'a> {
+    user: &'a Profile,
+    read_at: Timestamp,
+}
+
+/// GET /messages/{id}/receipts
+pub async fn receipts(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    paging: Paging,
+) -> HttpResult<Response> {
+    let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
+    let (receipts, next) = list_receipts(&app, caller.user, message, paging.after()?, paging.limit).await?;
+    let items = receipts.iter().map(|receipt| ReceiptJson { user: &receipt.user, read_at: receipt.read_at }).collect();
+    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response())
 }

@@ -9,6 +9,7 @@ pub mod broadcasts;
 pub mod conversation_json;
 pub mod conversations;
 pub mod events;
+pub mod export;
 pub mod extract;
 pub mod groups;
 pub mod health;
@@ -20,6 +21,7 @@ pub mod notifications;
 pub mod permitted;
 pub mod problem;
 pub mod relationships;
+pub mod search;
 pub mod server;
 pub mod users;
 pub mod websocket;
@@ -116,6 +118,7 @@ fn conversations() -> Router<Arc<App>> {
 fn conversation() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(conversations::one).put(groups::update).delete(groups::dissolve))
+        .route("/export", get(export::export))
         .route("/invites", get(invites::list).post(invites::make))
         .route("/invites/{invite_id}", delete(invites::withdraw))
         .route("/leave", post(groups::leave))
@@ -133,7 +136,13 @@ fn conversation() -> Router<Arc<App>> {
 fn messages() -> Router<Arc<App>> {
     Router::new()
         .route("/messages/unread-count", get(conversations::unread_count))
-        .route("/messages/{id}", get(history::with_user).post(messages::send_to_user).patch(messages::edit))
+        .route("/messages/search", get(search::search))
+        .route(
+            "/messages/{id}",
+            get(history::with_user).post(messages::send_to_user).patch(messages::edit).delete(messages::hide),
+        )
+        .route("/messages/{id}/forward", post(messages::forward))
+        .route("/messages/{id}/receipts", get(messages::receipts))
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
         .route("/messages/{id}/read", post(conversations::read_message))
         .route("/messages/{id}/recall", post(messages::recall))

@@ -12,6 +12,7 @@ pub mod members;
 pub mod pairs;
 pub mod presence;
 pub mod rates;
+pub mod search_notes;
 pub mod sessions;
 pub mod standing;
 pub mod told_broadcasts;

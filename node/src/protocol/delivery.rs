@@ -33,6 +33,11 @@ pub struct EntryItem {
     pub frame: Frame,
     /// Of messages: for the sender's own devices, see [`EntryItem::own_frame`].
     pub temp_id: Option<String>,
+    /// Of an edit: its frame without content, for those who may not see the message or have hidden it.
+    pub bare_frame: Option<Frame>,
+    /// Of an edit: the message's seq, and who has hidden it.
+    pub message_seq: Seq,
+    pub hidden_by: Vec<UserId>,
     /// Of groups: the version of the member set from this entry on, and how it changed.
     pub members_version: i64,
     pub member_count: i32,
@@ -119,6 +124,9 @@ mod field_tag {
     pub const CODE: u8 = 18;
     pub const IS_TOLD: u8 = 19;
     pub const PREVIOUS_CREATED_AT: u8 = 20;
+    pub const BARE_FRAME: u8 = 21;
+    pub const MESSAGE_SEQ: u8 = 22;
+    pub const HIDDEN_BY: u8 = 23;
 }
 
 #[cfg(test)]
@@ -142,6 +150,9 @@ mod tests {
             previous_created_at: Some(Timestamp(1_770_460_200_000_000)),
             frame: Frame::text(br#"{"type":"chat"}"#),
             temp_id: Some("x".to_owned()),
+            bare_frame: None,
+            message_seq: Seq::ZERO,
+            hidden_by: vec![],
             members_version: 0,
             member_count: 0,
             joined: vec![],
@@ -202,6 +213,15 @@ mod tests {
     fn what_was_written_is_read() {
         let (items, bytes) = payload();
         assert_eq!(decode(bytes).unwrap(), items);
+    }
+
+    #[test]
+    fn an_edit_says_who_does_not_see_what() {
+        let bare = Some(Frame::text(b"{}"));
+        let edit = EntryItem { bare_frame: bare, message_seq: Seq(70), hidden_by: vec![user(3)], ..group_entry() };
+        let mut encoder = Encoder::default();
+        encoder.entry(&edit, false);
+        assert_eq!(decode(encoder.finish()).unwrap(), [Item::Entry(Box::new(edit))]);
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub use entries::{
     EditedData, NewMessageData, ReactedData, RecalledData, Shown, entry_frame, entry_json, new_message_data,
 };
 pub use signals::{
-    NotificationData, ReadData, ResyncReason, SettingsData, StatusData, TypingData, UnreadCountData,
-    conversation_settings, notification, read, reconnect, resync, status, typing, unread_count_update,
+    HiddenData, NotificationData, ReadData, ResyncReason, SettingsData, StatusData, TypingData, UnreadCountData,
+    conversation_settings, message_hidden, notification, read, reconnect, resync, status, typing, unread_count_update,
 };
 
 /// Envelope of every frame. `id` is the client's, on the direct answer to its frame.

@@ -11,6 +11,9 @@ use crate::domain::{ConversationId, Seq, Timestamp};
 pub const PAGE_FRAMES_MAX: usize = 200;
 /// Bytes of one page's JSON, unless a single frame is larger.
 pub const PAGE_BYTES_MAX: usize = 60 * 1024;
+/// Hidden messages that one page names, and the bytes that each takes at most: a seq below 2^40 and a comma.
+pub const PAGE_HIDDEN_MAX: usize = 1_000;
+pub const HIDDEN_BYTES_MAX: usize = 14;
 /// Room for what stands around the frames: the envelope and [`PageHead`], with a client's `id` of usual length.
 const AROUND_BYTES: usize = 640;
 

@@ -5,6 +5,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use crate::domain::ids::{AuditId, EventId, NotificationId, TemplateId};
+use crate::domain::search::{BITS, WordBits};
 use crate::domain::{ConversationId, InviteId, InviteSecret, JoinToken, LoginId, MessageId, Seq, Timestamp, UserId};
 
 type BoxedError = Box<dyn std::error::Error + Sync + Send>;
@@ -108,5 +109,27 @@ impl<'a> FromSql<'a> for Xid8 {
     }
     fn accepts(ty: &Type) -> bool {
         *ty == Type::XID8
+    }
+}
+
+/// `bit varying`: the number of bits, then the bits.
+impl ToSql for WordBits {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, BoxedError> {
+        out.put_i32(i32::try_from(BITS)?);
+        out.put_slice(self.as_bytes());
+        Ok(IsNull::No)
+    }
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::VARBIT
+    }
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for WordBits {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, BoxedError> {
+        raw.get(4..).and_then(Self::from_bytes).ok_or_else(|| "a block of the search index has another length".into())
+    }
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::VARBIT
     }
 }

@@ -49,7 +49,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("people", &["carry_through"]),
     ("groups", &["carry_through", "limits"]),
     ("conversations", &["ask_shards", "delivery", "people"]),
-    ("messages", &["conversations", "limits"]),
+    ("messages", &["ask_shards", "conversations", "delivery", "limits", "people"]),
     ("presence", &["conversations", "delivery", "people"]),
     ("sync", &["ask_shards", "conversations"]),
     ("sessions", &["accounts", "delivery"]),

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use herald_node::storage::shard::{
-    invites, lane, read_delivery, read_entries, read_extras, read_members, read_message, read_sizes, read_snapshot,
-    read_states, slots, write_received,
+    hidden, index_logs, invites, lane, read_delivery, read_entries, read_extras, read_members, read_message,
+    read_readers, read_sizes, read_snapshot, read_states, search, slots, write_received,
 };
 use herald_node::storage::{directory, migrate, pool, provision};
 use tokio_postgres::NoTls;
@@ -36,6 +36,8 @@ const OF_DIRECTORY: &[&[&str]] = &[
 ];
 
 const OF_SHARDS: &[&[&str]] = &[
+    hidden::STATEMENTS,
+    index_logs::STATEMENTS,
     invites::STATEMENTS,
     lane::STATEMENTS,
     read_delivery::STATEMENTS,
@@ -43,9 +45,11 @@ const OF_SHARDS: &[&[&str]] = &[
     read_extras::STATEMENTS,
     read_members::STATEMENTS,
     read_message::STATEMENTS,
+    read_readers::STATEMENTS,
     read_sizes::STATEMENTS,
     read_snapshot::STATEMENTS,
     read_states::STATEMENTS,
+    search::STATEMENTS,
     slots::STATEMENTS,
     write_received::STATEMENTS,
     migrate::STATEMENTS_SHARD,

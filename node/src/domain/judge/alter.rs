@@ -1,7 +1,9 @@
 //! What changes a message that stands already: recall, edit, reaction. Each is an entry of its own and changes the message's row.
-//! What would change nothing is answered before any window is looked at, and makes no entry.
+//! What would change nothing is answered before any window is looked at, and makes no entry. Hiding a message for oneself makes none
+//! either: it is nobody else's business.
 
 use super::model::{Book, Conversation, Detail, ReactionKey, ReactionState};
+use super::position::touch_own;
 use super::send::require_unblocked;
 use super::{Asked, Verdict, require_part};
 use crate::domain::command::Outcome;
@@ -99,6 +101,10 @@ pub(super) fn edit(
         message.content = Some(content.to_owned());
         message.edited = Some(Edited { at, seq: entry_seq });
     });
+    let hidden_by = book.hidden_by(seen.id);
+    if let Some(fresh) = book.entries.last_mut() {
+        fresh.hidden_by = hidden_by;
+    }
     Ok(Outcome::Wrote { seq: entry_seq, created_at: at })
 }
 
@@ -128,6 +134,14 @@ pub(super) fn react(
     let (at, entry_seq) = (fresh.entry.created_at, fresh.entry.seq());
     book.reactions.insert(key, ReactionState { is_present: add, seq: entry_seq, is_changed: true });
     Ok(Outcome::Wrote { seq: entry_seq, created_at: at })
+}
+
+/// Any message that one may see, recalled ones too. Hidden twice it stays hidden.
+pub(super) fn hide(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, seq: Seq) -> Verdict {
+    let seen = find_seen(book, conversation, asked, seq)?;
+    book.hides.push((asked.actor.id, seen.id));
+    touch_own(book, conversation, asked);
+    Ok(Outcome::Nothing)
 }
 
 /// A block stops what carries something new to the other: a new text or a reaction, but not a recall.

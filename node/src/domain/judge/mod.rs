@@ -46,9 +46,11 @@ pub fn judge<'a>(model: &mut Model, requests: impl IntoIterator<Item = Asked<'a>
 fn judge_one(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>) -> Verdict {
     match asked.command {
         Command::Send { message, over_rate_ms } => send::send(book, conversation, asked, message, *over_rate_ms),
+        Command::CheckSend { message } => send::check(book, conversation, asked, message),
         Command::Recall { message } => alter::recall(book, conversation, asked, *message),
         Command::Edit { message, content } => alter::edit(book, conversation, asked, *message, content),
         Command::React { message, emoji, add } => alter::react(book, conversation, asked, *message, emoji, *add),
+        Command::Hide { message } => alter::hide(book, conversation, asked, *message),
         Command::Read { position } => position::read(book, conversation, asked, *position),
         Command::Settings { is_pinned, muted_until, read_receipts } => {
             position::set_personal(book, conversation, asked, *is_pinned, *muted_until, *read_receipts)

@@ -133,6 +133,8 @@ pub struct Target {
     pub ordinal: i64,
     /// `None`: the entry is no message.
     pub message: Option<Message>,
+    /// Who has hidden it; read for edits only.
+    pub hidden_by: Vec<UserId>,
     pub is_changed: bool,
 }
 
@@ -168,6 +170,8 @@ pub struct NewEntry {
     pub request: usize,
     /// Of an edit: the message's present content.
     pub content: Option<String>,
+    /// Of an edit: who has hidden the message.
+    pub hidden_by: Vec<UserId>,
     pub members_version: i64,
 }
 
@@ -187,6 +191,10 @@ pub struct Book {
     pub invites: HashMap<(ConversationId, InviteSecret), InviteState>,
     /// Who is mentioned by which new entry.
     pub mentions: Vec<(MessageId, UserId)>,
+    /// What users hide for themselves; some may be hidden already.
+    pub hides: Vec<(UserId, MessageId)>,
+    /// Where read positions moved to by reading.
+    pub read_marks: HashMap<(ConversationId, UserId), Seq>,
     /// In the order of their making.
     pub entries: Vec<NewEntry>,
 }
@@ -290,6 +298,8 @@ impl Book {
             personals: HashMap::new(),
             invites: HashMap::new(),
             mentions: Vec::new(),
+            hides: Vec::new(),
+            read_marks: HashMap::new(),
             entries: Vec::new(),
         }
     }
@@ -314,6 +324,13 @@ impl Book {
         let fresh = self.entries.iter().find(|fresh| fresh.entry.id == id)?;
         let message = if let Body::Message(message) = &fresh.entry.body { Some(&**message) } else { None };
         Some(TargetView { sender: fresh.entry.sender_id, created_at: fresh.entry.created_at, message })
+    }
+
+    /// Who has hidden a message, in this batch or before.
+    pub(super) fn hidden_by(&self, id: MessageId) -> Vec<UserId> {
+        let before = self.targets.get(&id).map(|target| target.hidden_by.clone()).unwrap_or_default();
+        let now = self.hides.iter().filter(|(_, message)| *message == id).map(|(user, _)| *user);
+        before.into_iter().chain(now).collect()
     }
 
     /// Number of messages up to an entry.
@@ -380,6 +397,7 @@ impl Book {
             sent_hash: 0,
             request: asked.index,
             content: None,
+            hidden_by: Vec::new(),
             members_version,
         });
         self.entries.last_mut().ok_or(Refusal::Internal)
@@ -401,6 +419,7 @@ impl Model {
                 entry: fresh.entry,
                 request: fresh.request,
                 content: fresh.content,
+                hidden_by: fresh.hidden_by,
                 members_version: fresh.members_version,
             };
             if let Some(commit) = commits.get_mut(place) {

@@ -46,6 +46,9 @@ pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Ask
             (member.read_seq, member.read_ordinal.max(member.first_ordinal), has_moved)
         }
     };
+    if has_moved {
+        book.read_marks.insert((id, asked.actor.id), read_seq);
+    }
     let unread_count = (last_ordinal - read_ordinal).max(0);
     Ok(Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved })
 }
@@ -70,19 +73,24 @@ pub(super) fn set_personal(
     if after != before {
         after.is_changed = true;
         book.personals.insert(key, after);
-        match &mut conversation.detail {
-            Detail::Pair(pair) => {
-                pair.sides(is_low(conversation.reference, asked.actor.id)).0.has_moved = true;
-                conversation.is_changed = true;
-            }
-            Detail::Group(_) => {
-                if let Some(member) = book.active_member_mut(key.0, key.1) {
-                    member.is_changed = true;
-                    member.has_moved = true;
-                }
-            }
-        }
+        touch_own(book, conversation, asked);
     }
     let Personal { is_pinned, muted_until, read_receipts, .. } = after;
     Ok(Outcome::Settings { is_pinned, muted_until, read_receipts })
+}
+
+/// Something of the actor's own has changed without an entry: `own_tx` moves, so that syncs see it.
+pub(super) fn touch_own(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>) {
+    match &mut conversation.detail {
+        Detail::Pair(pair) => {
+            pair.sides(is_low(conversation.reference, asked.actor.id)).0.has_moved = true;
+            conversation.is_changed = true;
+        }
+        Detail::Group(_) => {
+            if let Some(member) = book.active_member_mut(conversation.id(), asked.actor.id) {
+                member.is_changed = true;
+                member.has_moved = true;
+            }
+        }
+    }
 }

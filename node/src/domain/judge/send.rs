@@ -54,6 +54,17 @@ pub(super) fn send(
     Ok(Outcome::Sent { seq: id.seq(), created_at, is_repeat: false })
 }
 
+/// What [`send`] would say, without sending.
+pub(super) fn check(book: &Book, conversation: &mut Conversation, asked: &Asked<'_>, new: &NewMessage) -> Verdict {
+    if let Some(first) = find_first(book, conversation, asked, &new.temp_id, new.sent_hash()) {
+        return first;
+    }
+    require_part(book, conversation, asked)?;
+    require_references(book, conversation, asked, new)?;
+    require_permission(book, conversation, asked)?;
+    Ok(Outcome::Nothing)
+}
+
 /// The first answer to this `temp_id`, whatever has changed since; `temp_id_reused` where something else was sent with it.
 fn find_first(
     book: &Book,

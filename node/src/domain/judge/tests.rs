@@ -95,7 +95,10 @@ impl Rows {
             }
             let message = if let Body::Message(message) = &entry.body { Some((**message).clone()) } else { None };
             let (sender, created_at, ordinal) = (entry.sender_id, entry.created_at, entry.ordinal);
-            book.targets.insert(entry.id, Target { sender, created_at, ordinal, message, is_changed: false });
+            book.targets.insert(
+                entry.id,
+                Target { sender, created_at, ordinal, message, hidden_by: Vec::new(), is_changed: false },
+            );
         }
         for (key, (is_present, seq)) in &self.reactions {
             let state = super::model::ReactionState { is_present: *is_present, seq: *seq, is_changed: false };

@@ -50,6 +50,11 @@ impl Encoder {
         if let (true, Some(temp_id)) = (with_temp_id, &entry.temp_id) {
             self.field(field_tag::TEMP_ID, temp_id.as_bytes());
         }
+        if let Some(frame) = &entry.bare_frame {
+            self.field(field_tag::BARE_FRAME, &frame.0);
+            self.number(field_tag::MESSAGE_SEQ, entry.message_seq.0);
+            self.users(field_tag::HIDDEN_BY, &entry.hidden_by);
+        }
         if matches!(entry.conversation, ConversationRef::Group { .. }) {
             self.number(field_tag::MEMBERS_VERSION, entry.members_version);
             self.number(field_tag::MEMBER_COUNT, i64::from(entry.member_count));

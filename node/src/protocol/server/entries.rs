@@ -39,6 +39,9 @@ pub struct NewMessageData<'a> {
     pub temp_id: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     pub recalled: bool,
+    /// By its reader, for himself.
+    #[serde(skip_serializing_if = "is_false")]
+    pub hidden: bool,
     #[serde(skip_serializing_if = "is_false")]
     pub offline: bool,
 }
@@ -57,6 +60,8 @@ pub struct Shown<'a> {
     pub with_temp_id: bool,
     /// Sent by offline delivery.
     pub offline: bool,
+    /// The reader has hidden the message.
+    pub hidden: bool,
     /// Of an edit: the message's present content; none when it is recalled or not for this reader.
     pub content: Option<&'a str>,
     /// Of an edit: when its message got the present content. None: the entry's own time.
@@ -71,6 +76,7 @@ pub fn new_message_data<'a>(
     shown: Shown<'a>,
 ) -> NewMessageData<'a> {
     let is_recalled = message.recalled.is_some();
+    let is_bare = is_recalled || shown.hidden;
     NewMessageData {
         message_id: entry.id,
         conversation_id: conversation.id(),
@@ -81,15 +87,16 @@ pub fn new_message_data<'a>(
         receiver_id: conversation.peer_of(entry.sender_id),
         group_id: matches!(conversation, ConversationRef::Group { .. }).then(|| conversation.id()),
         message_type: message.message_type,
-        content: if is_recalled { None } else { message.content.as_deref() },
+        content: if is_bare { None } else { message.content.as_deref() },
         created_at: entry.created_at,
         reply_to: message.reply_to,
         forwarded_from: message.forwarded_from.as_ref(),
         mentions: &message.mentions,
-        metadata: if is_recalled { None } else { message.metadata.as_deref() },
+        metadata: if is_bare { None } else { message.metadata.as_deref() },
         edited_at: message.edited.map(|edited| edited.at),
         temp_id: if shown.with_temp_id { entry.temp_id.as_deref() } else { None },
         recalled: is_recalled,
+        hidden: shown.hidden,
         offline: shown.offline,
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::frame;
 use crate::domain::ids::NotificationId;
-use crate::domain::{ConversationId, Seq, Timestamp, UserId};
+use crate::domain::{ConversationId, MessageId, Seq, Timestamp, UserId};
 use crate::protocol::frame::Frame;
 
 #[derive(Serialize)]
@@ -40,6 +40,18 @@ pub struct SettingsData {
 
 pub fn conversation_settings(data: &SettingsData) -> Frame {
     frame("conversation", Some("settings"), None, data)
+}
+
+#[derive(Serialize)]
+pub struct HiddenData {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub message_seq: Seq,
+}
+
+/// To the devices of the one who hid it.
+pub fn message_hidden(data: &HiddenData) -> Frame {
+    frame("chat", Some("message_hidden"), None, data)
 }
 
 #[derive(Serialize)]

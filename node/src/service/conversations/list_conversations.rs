@@ -37,6 +37,14 @@ pub struct ConversationView {
 pub struct Place(bool, i64, ConversationId);
 
 impl ConversationView {
+    /// What the reader knows it by: the group's title, or the other user's name.
+    pub fn title(&self) -> Option<&str> {
+        match &self.state.side {
+            Side::Group { title, .. } => title.as_deref(),
+            Side::Direct { .. } => self.peer.as_ref().map(|peer| peer.display_name.as_str()),
+        }
+    }
+
     pub fn place(&self) -> Place {
         Place(self.state.is_pinned, self.state.last_created_at.0, self.state.id())
     }
@@ -142,7 +150,7 @@ async fn read_details(
     let ranges: Vec<Range> = with_messages
         .map(|state| Range { conversation: state.id(), low: state.first_seq, high: state.visible_last() })
         .collect();
-    let newest = read_entries::read_newest_messages(shard, &ranges).await?;
+    let newest = read_entries::read_newest_messages(shard, user, &ranges).await?;
     let shown =
         newest.iter().filter(|entry| !matches!(&entry.body, Body::Message(message) if message.recalled.is_some()));
     let shown: Vec<_> = shown.map(|entry| entry.id).collect();

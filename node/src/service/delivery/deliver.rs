@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::item_of_stored::change_of;
+use super::item_of_stored::{change_of, edited_seq};
 use super::metrics::METRICS;
 use super::show_entry::show_entry;
 use super::signal::signal_members;
@@ -56,6 +56,7 @@ async fn deliver(app: &Arc<App>, commits: Vec<Commit>) {
     for commit in &commits {
         METRICS.batch_requests.record(f64::from(u32::try_from(commit.answers.len()).unwrap_or(u32::MAX)));
         for conversation in &commit.conversations {
+            note_for_search(app, conversation);
             let mut previous = conversation.previous_created_at;
             for committed in &conversation.entries {
                 outgoing.push(prepare(commit, conversation, committed, previous));
@@ -90,6 +91,14 @@ async fn deliver(app: &Arc<App>, commits: Vec<Commit>) {
     }
 }
 
+/// New text is to be found.
+fn note_for_search(app: &App, conversation: &ConversationCommit) {
+    let has_text = |entry: &CommittedEntry| matches!(entry.entry.body, Body::Message(_) | Body::Edit(_));
+    if conversation.entries.iter().any(has_text) {
+        app.search_notes.note(conversation.conversation.id());
+    }
+}
+
 /// An entry on its way, with the session that made it.
 pub struct Prepared {
     pub item: EntryItem,
@@ -109,11 +118,14 @@ fn prepare(
     let asked: Option<&Answer> = commit.answers.get(committed.request);
     let origin = asked.and_then(|answer| answer.origin.as_ref()).map(|origin| {
         // A send is answered with `message_sent`; what else was asked for on a socket is answered with its own frame.
-        let frame = (!is_message)
-            .then(|| server::entry_frame(reference, entry, Shown { id: origin.frame_id.as_deref(), ..shown }));
+        let content = shown.content.filter(|_| !committed.hidden_by.contains(&entry.sender_id));
+        let shown = Shown { id: origin.frame_id.as_deref(), content, ..shown };
+        let frame = (!is_message).then(|| server::entry_frame(reference, entry, shown));
         (origin.session, frame)
     });
     let temp_id = if is_message { entry.temp_id.clone() } else { None };
+    let message_seq = edited_seq(&entry.body);
+    let bare_frame = message_seq.map(|_| server::entry_frame(reference, entry, Shown { content: None, ..shown }));
     let (joined, left) = change_of(&entry.body, entry.sender_id);
     let positions = conversation.positions.map(|all| (all.last_ordinal, all.low_read_ordinal, all.high_read_ordinal));
     let item = EntryItem {
@@ -125,6 +137,9 @@ fn prepare(
         previous_created_at,
         frame: server::entry_frame(reference, entry, shown),
         temp_id,
+        bare_frame,
+        message_seq: message_seq.unwrap_or_default(),
+        hidden_by: committed.hidden_by.clone(),
         members_version: committed.members_version,
         member_count: conversation.member_count,
         joined,

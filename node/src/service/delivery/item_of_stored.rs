@@ -1,7 +1,7 @@
 //! An entry read from a shard as delivery has it, in its present state.
 
 use crate::domain::entry::Body;
-use crate::domain::{ConversationRef, UserId};
+use crate::domain::{ConversationRef, Seq, UserId};
 use crate::protocol::delivery::EntryItem;
 use crate::protocol::server::{self, Shown};
 use crate::storage::shard::read_delivery::StoredEntry;
@@ -23,6 +23,8 @@ pub fn item_of_stored(
     };
     let is_message = matches!(entry.body, Body::Message(_));
     let temp_id = if is_message { entry.temp_id.clone() } else { None };
+    let message_seq = edited_seq(&entry.body);
+    let bare_frame = message_seq.map(|_| server::entry_frame(conversation, entry, Shown { content: None, ..shown }));
     EntryItem {
         conversation: *conversation,
         epoch,
@@ -32,12 +34,23 @@ pub fn item_of_stored(
         previous_created_at: None,
         frame: server::entry_frame(conversation, entry, shown),
         temp_id,
+        bare_frame,
+        message_seq: message_seq.unwrap_or_default(),
+        hidden_by: stored.hidden_by.clone(),
         members_version,
         member_count,
         joined: Vec::new(),
         left: Vec::new(),
         is_message,
         positions: None,
+    }
+}
+
+/// The message that an edit gives another content.
+pub const fn edited_seq(body: &Body) -> Option<Seq> {
+    match body {
+        Body::Edit(edit) => Some(edit.message_seq),
+        _ => None,
     }
 }
 

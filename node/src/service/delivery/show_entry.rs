@@ -3,6 +3,7 @@
 //! A gate's range means "shown to all sessions of members that were here". So entries come to it whole: which of this node's users
 //! see an entry is decided here, by the pair or by the member set, never by the node that sent it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::hub::SessionHandle;
 use crate::memory::gates::{Arrival, Post};
 use crate::memory::members::SharedSet;
 use crate::memory::unread::Due;
+use crate::protocol::delivery::EntryItem;
 use crate::protocol::server::{self, ResyncReason, UnreadCountData};
 
 /// Groups above this size get no unread counts, typing and read frames.
@@ -150,6 +152,7 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
     {
         set.write().apply(item.members_version, item.seq, &item.joined, &item.left);
     }
+    let unseeing = unseeing(item, set);
     let mut delivered = 0_u64;
     let mut origin_is_answered = false;
     let mut own_frame = None;
@@ -164,8 +167,11 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
             }
             return;
         }
-        let frame =
-            if session.user == item.sender { own_frame.get_or_insert_with(|| item.own_frame()) } else { &item.frame };
+        let frame = match &item.bare_frame {
+            Some(bare) if unseeing.contains(&session.user) => bare,
+            _ if session.user == item.sender => own_frame.get_or_insert_with(|| item.own_frame()),
+            _ => &item.frame,
+        };
         session.send_entry(frame, id, item.seq);
         delivered += 1;
     });
@@ -179,6 +185,19 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
     if item.is_message {
         note_unread(app, arrival);
     }
+}
+
+/// Who sees an edit and not the message: came later, or has hidden it.
+fn unseeing(item: &EntryItem, set: Option<&SharedSet>) -> HashSet<UserId> {
+    if item.bare_frame.is_none() {
+        return HashSet::new();
+    }
+    let mut unseeing: HashSet<UserId> = item.hidden_by.iter().copied().collect();
+    if let Some(set) = set {
+        let set = set.read();
+        unseeing.extend(set.seeing(item.seq).filter(|user| !set.sees(*user, item.message_seq)));
+    }
+    unseeing
 }
 
 /// The session that made the entry gets its answer, also where the entry itself was shown before or cannot be.

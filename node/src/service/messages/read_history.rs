@@ -1,13 +1,12 @@
 //! Messages of one conversation, page by page, in their present state.
 
+use super::view_messages::{MessageView, view_messages};
 use crate::app::App;
-use crate::domain::reactions::Reactions;
-use crate::domain::{Body, ConversationId, ConversationRef, Entry, Refusal, Seq, UserId};
+use crate::domain::{ConversationId, ConversationRef, Refusal, Seq, UserId};
 use crate::error::Result;
 use crate::service::conversations::resolve::resolve;
 use crate::storage::directory::profiles::read_profiles;
 use crate::storage::shard::read_entries::{Range, read_messages};
-use crate::storage::shard::read_extras::read_reactions;
 use crate::storage::shard::read_states::read_states;
 
 /// Which messages: between two seqs, both exclusive. With `after` the oldest come first, else the newest.
@@ -17,11 +16,10 @@ pub struct Between {
     pub before: Option<Seq>,
 }
 
-/// A page of messages with their reactions.
-#[derive(Clone, Debug)]
+/// A page of messages.
+#[derive(Clone, Debug, Default)]
 pub struct History {
-    pub conversation: ConversationRef,
-    pub messages: Vec<(Entry, Reactions)>,
+    pub messages: Vec<MessageView>,
 }
 
 /// Messages of a conversation that the reader is in.
@@ -67,7 +65,7 @@ async fn read(
     let Some(state) = states.first().filter(|state| !state.is_left()) else {
         // A pair that has never written has no row; a group without a membership is nobody's business.
         return match conversation {
-            ConversationRef::Direct { .. } => Ok(History { conversation, messages: Vec::new() }),
+            ConversationRef::Direct { .. } => Ok(History::default()),
             ConversationRef::Group { .. } => Err(Refusal::NotFound.into()),
         };
     };
@@ -77,16 +75,10 @@ async fn read(
         high: between.before.map_or(state.last_seq, |before| state.last_seq.min(Seq(before.0.saturating_sub(1)))),
     };
     if range.is_empty() {
-        return Ok(History { conversation, messages: Vec::new() });
+        return Ok(History::default());
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let entries = read_messages(shard, range, between.after.is_some(), limit).await?;
-    let shown =
-        entries.iter().filter(|entry| matches!(&entry.body, Body::Message(message) if message.recalled.is_none()));
-    let mut reactions = read_reactions(shard, reader, &shown.map(|entry| entry.id).collect::<Vec<_>>()).await?;
-    let with_reactions = |entry: Entry| {
-        let reactions = reactions.remove(&entry.id).unwrap_or_default();
-        (entry, reactions)
-    };
-    Ok(History { conversation, messages: entries.into_iter().map(with_reactions).collect() })
+    let entries = entries.into_iter().map(|entry| (conversation, entry)).collect();
+    Ok(History { messages: view_messages(app, reader, entries).await? })
 }

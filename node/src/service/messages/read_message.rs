@@ -2,19 +2,12 @@
 
 use std::sync::Arc;
 
+pub use super::view_messages::MessageView;
+use super::view_messages::view_messages;
 use crate::app::App;
-use crate::domain::reactions::Reactions;
-use crate::domain::{Body, ConversationRef, Entry, MessageId, Refusal, UserId};
+use crate::domain::{MessageId, Refusal, UserId};
 use crate::error::Result;
-use crate::storage::shard::read_message::{read_message as read, read_reactions};
-
-/// A message with the reactions it has.
-#[derive(Clone, Debug)]
-pub struct MessageView {
-    pub conversation: ConversationRef,
-    pub entry: Entry,
-    pub reactions: Reactions,
-}
+use crate::storage::shard::read_message::read_message as read;
 
 pub async fn read_message(app: &Arc<App>, reader: UserId, message: MessageId) -> Result<MessageView> {
     view(app, reader, message, false).await
@@ -27,13 +20,6 @@ pub async fn read_sent_message(app: &Arc<App>, sender: UserId, message: MessageI
 
 async fn view(app: &Arc<App>, reader: UserId, message: MessageId, or_sent: bool) -> Result<MessageView> {
     let shard = app.shards.of(message.conversation())?;
-    let (conversation, entry) = read(shard, message, reader, or_sent).await?.ok_or(Refusal::NotFound)?;
-    let mut reactions = Reactions::new();
-    if let Body::Message(body) = &entry.body
-        && body.recalled.is_none()
-    {
-        let mut found = read_reactions(shard, conversation.id(), &[message.seq()], reader).await?;
-        reactions = found.remove(&message.seq()).unwrap_or_default();
-    }
-    Ok(MessageView { conversation, entry, reactions })
+    let found = read(shard, message, reader, or_sent).await?.ok_or(Refusal::NotFound)?;
+    view_messages(app, reader, vec![found]).await?.pop().ok_or_else(|| Refusal::NotFound.into())
 }

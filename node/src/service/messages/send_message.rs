@@ -97,6 +97,22 @@ pub async fn send_and_wait(app: &Arc<App>, sender: Actor, request: SendRequest) 
     Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
 }
 
+/// Sends what was let through before, with a token that was taken for it, and waits.
+pub(super) async fn send_admitted(
+    app: &Arc<App>,
+    sender: Actor,
+    conversation: ConversationRef,
+    message: NewMessage,
+) -> Result<Sent> {
+    let (sender_half, answer) = tokio::sync::oneshot::channel();
+    let admitted = Admitted { conversation, unless_repeat: None, has_token: true };
+    submit(app, sender, message, admitted, None, move |result| {
+        count(&result);
+        let _ = sender_half.send(result);
+    });
+    Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
+}
+
 /// Everything that is decided before the lane. What is refused here for good is still looked up as a repeat, where there can be one.
 async fn admit(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Admitted> {
     let place = find(app, sender, to).await?;
@@ -136,7 +152,11 @@ async fn find(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Option<Conve
 }
 
 /// Before what may be the first message of a pair: is there somebody to receive it, and is it listed for both? Answers why not.
-async fn meet_receiver(app: &App, sender: UserId, conversation: &ConversationRef) -> Result<Option<Refusal>> {
+pub(super) async fn meet_receiver(
+    app: &App,
+    sender: UserId,
+    conversation: &ConversationRef,
+) -> Result<Option<Refusal>> {
     let Some(receiver) = conversation.peer_of(sender) else { return Ok(None) };
     if app.standing.is_out(receiver) {
         return Ok(Some(Refusal::NotFound));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Given;
-use super::shown::shown_to;
+use super::shown::{hideable, shown_to};
 use crate::app::App;
 use crate::domain::{Body, ConversationId, MessageId, Seq, Timestamp};
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::protocol::server::{ResyncReason, resync};
 use crate::protocol::sync::complete;
 use crate::service::ask_shards::{by_shard, gather};
 use crate::storage::directory::read_listing;
+use crate::storage::shard::hidden::read_hidden_among;
 use crate::storage::shard::read_entries::{self, EntryKey, Range};
 use crate::storage::shard::read_states::{self, State};
 use crate::storage::{Shard, ShardId, StorageError};
@@ -209,6 +210,17 @@ async fn deliver_part(
             Err(error) => return Err(error),
         }
     }
+    let mut hidden = BTreeSet::new();
+    let hideable = hideable(&entries);
+    for shard in by_shard.keys().filter_map(|id| app.shards.get(*id)) {
+        match read_hidden_among(shard, session.user, &hideable).await.map_err(Error::from) {
+            Ok(of_shard) => hidden.extend(of_shard),
+            Err(error) if error.is_passing() => {
+                lost.insert(shard.id);
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let entries: HashMap<MessageId, _> = entries.into_iter().map(|entry| (entry.id, entry)).collect();
     for key in part {
         let Some((shard, state)) = states.get(&key.id.conversation()) else { continue };
@@ -219,7 +231,7 @@ async fn deliver_part(
             && (entry.created_at >= session.connected_at
                 || matches!(&entry.body, Body::Message(message) if message.recalled.is_none()))
         {
-            let frame = Frame::text(&shown_to(session.user, state, entry, &edited, key.is_others_message));
+            let frame = Frame::text(&shown_to(session.user, state, entry, &edited, &hidden, key.is_others_message));
             if session.send_paced(frame).await.is_err() {
                 return Ok(Err(Closed));
             }

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::send_pages::Planned;
 use crate::domain::cursor::{Since, Snapshot};
-use crate::domain::sync::{FRAMES_MAX, LIMIT_MAX, NEWEST, NEWEST_CONVERSATIONS};
+use crate::domain::sync::{FRAMES_MAX, HIDDEN_MAX, HIDDEN_NEWEST, LIMIT_MAX, NEWEST, NEWEST_CONVERSATIONS};
 use crate::domain::{ConversationId, Seq, UserId};
+use crate::storage::shard::hidden::read_hidden_since;
 use crate::storage::shard::read_entries::{self, Range};
 use crate::storage::shard::read_states::{self, Key, State};
 use crate::storage::{Shard, StorageError};
@@ -50,6 +51,8 @@ pub async fn read_news(reading: Reading<'_>, ids: &[ConversationId], since: Sinc
     if since.tx > 0 {
         shorten(reading, &mut news, since.tx).await?;
     }
+    let since_tx = if since.is_new_epoch { 0 } else { since.tx };
+    add_hidden(reading, &mut news, since_tx, HIDDEN_MAX).await?;
     Ok(news)
 }
 
@@ -57,7 +60,27 @@ pub async fn read_news(reading: Reading<'_>, ids: &[ConversationId], since: Sinc
 pub async fn read_first(reading: Reading<'_>, keys: &[Key]) -> Result<Vec<News>, StorageError> {
     let ids: Vec<ConversationId> = keys.iter().map(|key| key.id).collect();
     let states = read_states::read_states(reading.shard, reading.user, &ids).await?;
-    Ok(states.into_iter().filter(|state| !state.is_left()).map(|state| news_of(reading, state)).collect())
+    let states = states.into_iter().filter(|state| !state.is_left());
+    let mut news: Vec<News> = states.map(|state| news_of(reading, state)).collect();
+    add_hidden(reading, &mut news, 0, HIDDEN_NEWEST).await?;
+    Ok(news)
+}
+
+/// What the user has hidden since the cursor, or, without one, the newest of all that is hidden.
+async fn add_hidden(reading: Reading<'_>, news: &mut [News], since: u64, most: usize) -> Result<(), StorageError> {
+    let ranges: Vec<Range> = news.iter().map(|news| visible(&news.planned.state)).collect();
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut hidden = read_hidden_since(reading.shard, reading.user, &ranges, since, limit).await?;
+    for News { planned, .. } in news {
+        planned.hidden = hidden.remove(&planned.state.id()).unwrap_or_default();
+        planned.has_gap |= since > 0 && planned.hidden.len() >= most;
+    }
+    Ok(())
+}
+
+/// All that the user may see of a conversation.
+pub fn visible(state: &State) -> Range {
+    Range { conversation: state.id(), low: state.first_seq, high: state.visible_last() }
 }
 
 /// The keys of the newest conversations over all shards.
@@ -71,8 +94,15 @@ pub fn newest_keys(mut keys: Vec<Key>) -> Vec<Key> {
 fn news_of(reading: Reading<'_>, state: State) -> News {
     let seen = reading.seen.get(&state.id().0).copied().unwrap_or_default();
     let range = Range { conversation: state.id(), low: state.first_seq.max(seen.next()), high: state.visible_last() };
-    let planned =
-        Planned { shard: reading.shard.id, epoch: reading.now.epoch, range, has_gap: false, has_more: false, state };
+    let planned = Planned {
+        shard: reading.shard.id,
+        epoch: reading.now.epoch,
+        range,
+        hidden: Vec::new(),
+        has_gap: false,
+        has_more: false,
+        state,
+    };
     News { run: range.count(), planned }
 }
 
@@ -128,7 +158,7 @@ pub fn share_out(mut news: Vec<News>, limit: u32) -> Vec<Planned> {
             given = given.min(u64::from(NEWEST));
         }
         total += given;
-        planned.has_gap = run > given;
+        planned.has_gap |= run > given;
         planned.range.low = Seq(planned.range.high.0 - i64::try_from(given).unwrap_or(0) + 1);
         planned
     };
@@ -161,7 +191,11 @@ mod tests {
             side: Side::Direct { peer: low, peer_read_seq: Seq(0), peer_read_receipts: None, is_blocked: false },
         };
         let range = Range { conversation: conversation.id(), low: Seq(1), high: Seq(5_000) };
-        News { planned: Planned { state, shard: ShardId(0), epoch: 1, range, has_gap: false, has_more: false }, run }
+        let hidden = Vec::new();
+        News {
+            planned: Planned { state, shard: ShardId(0), epoch: 1, range, hidden, has_gap: false, has_more: false },
+            run,
+        }
     }
 
     #[test]

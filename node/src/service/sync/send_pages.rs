@@ -5,14 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
 
-use super::shown::shown_to;
+use super::shown::{hideable, shown_to};
 use crate::app::App;
 use crate::domain::{ConversationId, Entry, Seq};
 use crate::error::{Error, Result};
 use crate::hub::SessionHandle;
-use crate::protocol::sync::{PAGE_FRAMES_MAX, PageHead, PageSettings, next_page, page};
+use crate::protocol::sync::{
+    HIDDEN_BYTES_MAX, PAGE_FRAMES_MAX, PAGE_HIDDEN_MAX, PageHead, PageSettings, next_page, page,
+};
 use crate::service::conversations::read_receipts::Receipts;
 use crate::storage::ShardId;
+use crate::storage::shard::hidden::read_hidden_among;
 use crate::storage::shard::read_entries::{self, Range};
 use crate::storage::shard::read_states::State;
 
@@ -27,6 +30,8 @@ pub struct Planned {
     /// Of the log, when it was planned.
     pub epoch: i64,
     pub range: Range,
+    /// What the user has hidden since the cursor.
+    pub hidden: Vec<Seq>,
     /// Older entries since the cursor are left out.
     pub has_gap: bool,
     /// More entries follow the range, for another sync.
@@ -46,6 +51,7 @@ pub struct Sent {
 struct Piece<'a> {
     planned: &'a Planned,
     range: Range,
+    is_first: bool,
     is_last: bool,
 }
 
@@ -102,7 +108,7 @@ fn cut(planned: &Planned) -> Vec<Piece<'_>> {
     loop {
         let to = from.saturating_add(step - 1).min(high.0);
         let range = Range { conversation, low: Seq(from), high: Seq(to) };
-        pieces.push(Piece { planned, range, is_last: to >= high.0 });
+        pieces.push(Piece { planned, range, is_first: pieces.is_empty(), is_last: to >= high.0 });
         if to >= high.0 {
             return pieces;
         }
@@ -161,6 +167,7 @@ async fn read_shard_frames(
     let ranges: Vec<Range> = pieces.iter().map(|piece| piece.range).collect();
     let entries = read_entries::read_ranges(shard, &ranges).await?;
     let edited = read_entries::read_edited(shard, &entries).await?;
+    let hidden = read_hidden_among(shard, session.user, &hideable(&entries)).await?;
     let mut rest = entries.as_slice();
     let mut frames = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -170,7 +177,8 @@ async fn read_shard_frames(
         };
         let (of_piece, after) = rest.split_at(rest.iter().take_while(|entry| is_of_piece(entry)).count());
         rest = after;
-        let shown = of_piece.iter().map(|entry| shown_to(session.user, &piece.planned.state, entry, &edited, false));
+        let state = &piece.planned.state;
+        let shown = of_piece.iter().map(|entry| shown_to(session.user, state, entry, &edited, &hidden, false));
         frames.push(shown.collect());
     }
     Ok(frames)
@@ -205,13 +213,17 @@ async fn send_piece(
 ) -> std::result::Result<(), crate::hub::Closed> {
     let conversation = piece.planned.state.id();
     let mut rest = frames;
+    let mut hidden: &[Seq] = if piece.is_first { &piece.planned.hidden } else { &[] };
     loop {
-        let (now, after) = rest.split_at(next_page(rest, frame_id.map_or(0, str::len)));
-        rest = after;
-        let is_last = rest.is_empty() && piece.is_last;
-        let head = PageHead { has_more: head.has_more || !is_last, ..head.clone() };
+        let (hidden_now, hidden_after) = hidden.split_at(hidden.len().min(PAGE_HIDDEN_MAX));
+        let around = frame_id.map_or(0, str::len) + hidden_now.len() * HIDDEN_BYTES_MAX;
+        let (now, after) = rest.split_at(next_page(rest, around));
+        (rest, hidden) = (after, hidden_after);
+        let is_done = rest.is_empty() && hidden.is_empty();
+        let has_more = head.has_more || !(is_done && piece.is_last);
+        let head = PageHead { has_more, hidden: hidden_now.to_vec(), ..head.clone() };
         session.send_paced(page(frame_id, conversation, now, &head)).await?;
-        if rest.is_empty() {
+        if is_done {
             return Ok(());
         }
     }

@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 
 use super::Given;
 use super::finish_sync::finish_sync;
-use super::plan_sync::Seen;
+use super::plan_sync::{Seen, visible};
 use super::send_pages::{Planned, Sent, send_pages};
 use super::take_snapshots::{Snapshots, take_snapshots};
 use crate::app::App;
-use crate::domain::sync::{Held, LIMIT_MAX, SyncRequest};
+use crate::domain::sync::{HIDDEN_NEWEST, Held, LIMIT_MAX, SyncRequest};
 use crate::domain::{ConversationId, Seq, UserId};
 use crate::error::Result;
 use crate::hub::SessionHandle;
@@ -18,6 +18,7 @@ use crate::protocol::sync::gone;
 use crate::service::ask_shards::{by_shard, gather};
 use crate::storage::ShardId;
 use crate::storage::directory::read_listing;
+use crate::storage::shard::hidden::read_hidden_since;
 use crate::storage::shard::read_entries::Range;
 use crate::storage::shard::read_states::{self, State};
 
@@ -36,6 +37,7 @@ pub async fn sync_conversations(
     shards.lost.extend(lost);
     let limit = request.limit().unwrap_or(LIMIT_MAX);
     let known = read_named(app, session.user, &ids, &mut shards).await?;
+    let mut hidden = read_hidden(app, session.user, &known, &mut shards).await?;
     let mut sent = Sent::default();
     // Pages come in the order that was asked for, so that what was gone is said in its place.
     let mut run = Vec::new();
@@ -46,7 +48,10 @@ pub async fn sync_conversations(
         }
         let seen = seen.get(&held.conversation_id).copied().unwrap_or_default();
         match id.and_then(|id| known.get(&id)).and_then(|(state, epoch)| plan(app, state, *epoch, held, seen, limit)) {
-            Some(planned) => run.push(planned),
+            Some(planned) => {
+                let hidden = hidden.remove(&planned.state.id()).unwrap_or_default();
+                run.push(Planned { hidden, ..planned });
+            }
             None => {
                 if !send_run(app, session, &mut run, frame_id, &mut sent).await?
                     || session.send_paced(gone(frame_id, held.conversation_id)).await.is_err()
@@ -115,6 +120,28 @@ async fn read_named(
     Ok(known)
 }
 
+/// The newest that the user has hidden in each.
+async fn read_hidden(
+    app: &App,
+    user: UserId,
+    known: &HashMap<ConversationId, (State, i64)>,
+    shards: &mut Snapshots,
+) -> Result<HashMap<ConversationId, Vec<Seq>>> {
+    let mut ranges: BTreeMap<ShardId, Vec<Range>> = BTreeMap::new();
+    for (state, _) in known.values() {
+        if let Some(shard) = app.shards.id_of(state.id().slot()) {
+            ranges.entry(shard).or_default().push(visible(state));
+        }
+    }
+    let limit = i64::try_from(HIDDEN_NEWEST).unwrap_or(i64::MAX);
+    let reads = ranges.iter().filter_map(|(id, ranges)| Some((app.shards.get(*id)?, ranges)));
+    let reads = reads.map(async |(shard, ranges)| {
+        let hidden = read_hidden_since(shard, user, ranges, 0, limit).await;
+        (shard.id, hidden.map(|hidden| hidden.into_iter().collect::<Vec<_>>()))
+    });
+    Ok(gather(join_all(reads).await, &mut shards.lost)?.into_iter().collect())
+}
+
 /// The entries after what the client holds, oldest first. `None`: it was left, and the client has all that it may see.
 fn plan(app: &App, state: &State, epoch: i64, held: &Held, seen: Seq, limit: u32) -> Option<Planned> {
     let after = held.seq.max(seen).max(state.first_seq.previous());
@@ -127,6 +154,7 @@ fn plan(app: &App, state: &State, epoch: i64, held: &Held, seen: Seq, limit: u32
         shard: app.shards.id_of(state.id().slot())?,
         epoch,
         range: Range { conversation: state.id(), low: after.next(), high },
+        hidden: Vec::new(),
         has_gap: false,
         has_more: high < newest,
         state: state.clone(),

@@ -110,7 +110,9 @@ impl Queued {
     pub(super) fn new(request: Request) -> Self {
         let conversation = request.conversation.id();
         let client_key = match &request.command {
-            Command::Send { message, .. } => client_key(conversation, request.actor.id, &message.temp_id),
+            Command::Send { message, .. } | Command::CheckSend { message } => {
+                client_key(conversation, request.actor.id, &message.temp_id)
+            }
             // An operation id instead of a sender's: these are judged by what they would change, not by their key.
             _ => Uuid::from_u64_pair(conversation.high_bits(), rand::random()),
         };

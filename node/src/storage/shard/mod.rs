@@ -1,6 +1,8 @@
 //! Shard databases: conversations, members, logs. Writes go through `lane`, reads are one file each.
 
 pub mod crash;
+pub mod hidden;
+pub mod index_logs;
 pub mod invites;
 pub mod lane;
 mod memory;
@@ -10,10 +12,12 @@ pub mod read_entries;
 pub mod read_extras;
 pub mod read_members;
 pub mod read_message;
+pub mod read_readers;
 pub mod read_sizes;
 pub mod read_snapshot;
 pub mod read_states;
 pub mod rows;
+pub mod search;
 pub mod slots;
 pub mod write_received;
 

@@ -22,6 +22,8 @@ pub struct StoredEntry {
     pub entry: Entry,
     /// Of an edit: the edited message as it is now.
     pub target: Option<Box<Message>>,
+    /// Of an edit: who has hidden the edited message.
+    pub hidden_by: Vec<UserId>,
     /// Who wrote it, where that was read.
     pub boot: Option<BootId>,
 }
@@ -48,6 +50,7 @@ const READ_RECENT_START: &str = "
         select id, created_at from entry where id > $1 and id < $2 order by id desc limit 64) e
     where created_at > clock_timestamp() - interval '10 seconds' order by id limit 1";
 const READ_TARGETS: &str = "select id, body from entry where id = any($1) and kind = 1";
+const READ_HIDERS: &str = "select message_id, user_id from hidden where message_id = any($1)";
 const READ_SINCE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
     from entry
@@ -73,6 +76,7 @@ pub const STATEMENTS: &[&str] = &[
     READ_HOLE,
     READ_RECENT_START,
     READ_TARGETS,
+    READ_HIDERS,
     READ_SINCE,
     READ_CONVERSATIONS,
     READ_SNAPSHOT,
@@ -139,6 +143,7 @@ pub async fn read_recent_start(shard: &Shard, conversation: ConversationId, befo
 async fn with_targets(client: &Client, entries: Vec<Entry>) -> Result<Vec<StoredEntry>, StorageError> {
     let wanted: Vec<MessageId> = entries.iter().filter_map(edited_message).collect();
     let mut targets: HashMap<MessageId, Box<Message>> = HashMap::new();
+    let mut hiders: HashMap<MessageId, Vec<UserId>> = HashMap::new();
     if !wanted.is_empty() {
         let statement = client.prepare_cached(READ_TARGETS).await?;
         for row in client.query(&statement, &[&wanted]).await? {
@@ -149,9 +154,16 @@ async fn with_targets(client: &Client, entries: Vec<Entry>) -> Result<Vec<Stored
             }
         }
     }
+    if !targets.is_empty() {
+        for row in client.query(READ_HIDERS, &[&wanted]).await? {
+            hiders.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+        }
+    }
     let with_target = |entry: Entry| {
-        let target = edited_message(&entry).and_then(|id| targets.get(&id).cloned());
-        StoredEntry { entry, target, boot: None }
+        let edited = edited_message(&entry);
+        let target = edited.and_then(|id| targets.get(&id).cloned());
+        let hidden_by = edited.and_then(|id| hiders.get(&id).cloned()).unwrap_or_default();
+        StoredEntry { entry, target, hidden_by, boot: None }
     };
     Ok(entries.into_iter().map(with_target).collect())
 }

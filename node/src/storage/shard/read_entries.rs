@@ -14,6 +14,15 @@ use super::rows::entry_of;
 
 pub const STATEMENTS: &[&str] = &[RANGES, BY_IDS, RUNS, KEYS_BACK, NEWEST_MESSAGES, MESSAGES_BACK, MESSAGES_ON, TX];
 
+/// The newest that the reader has not hidden.
+const NEWEST_MESSAGES: &str = "
+    select e.id, e.sender_id, e.sender_name, e.kind, e.body, e.temp_id, e.ordinal, e.created_at
+    from unnest($1::uuid[], $2::uuid[]) as w (low, high)
+    cross join lateral (select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at from entry
+                        where entry.id >= w.low and entry.id <= w.high and entry.kind = 1
+                          and not exists (select 1 from hidden h where h.user_id = $3 and h.message_id = entry.id)
+                        order by entry.id desc limit 1) e";
+
 /// Ranges are bounded by who asks: both ends are known.
 const RANGES: &str = "
     select e.id, e.sender_id, e.sender_name, e.kind, e.body, e.temp_id, e.ordinal, e.created_at
@@ -44,13 +53,6 @@ const KEYS_BACK: &str = "
     cross join lateral (select id, created_at, kind, sender_id from entry
                         where entry.id >= w.low and entry.id <= w.high order by entry.id desc limit $4) e";
 
-const NEWEST_MESSAGES: &str = "
-    select e.id, e.sender_id, e.sender_name, e.kind, e.body, e.temp_id, e.ordinal, e.created_at
-    from unnest($1::uuid[], $2::uuid[]) as w (low, high)
-    cross join lateral (select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at from entry
-                        where entry.id >= w.low and entry.id <= w.high and entry.kind = 1
-                        order by entry.id desc limit 1) e";
-
 const MESSAGES_BACK: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
     from entry where id >= $1 and id <= $2 and kind = 1 order by id desc limit $3";
@@ -78,7 +80,7 @@ impl Range {
         self.count() == 0
     }
 
-    fn ends(ranges: &[Self]) -> (Vec<MessageId>, Vec<MessageId>) {
+    pub(super) fn ends(ranges: &[Self]) -> (Vec<MessageId>, Vec<MessageId>) {
         ranges
             .iter()
             .map(|range| (range.conversation.message(range.low), range.conversation.message(range.high)))
@@ -169,11 +171,11 @@ pub async fn read_keys_back(
     Ok(keys)
 }
 
-/// The newest message of each range, where it has one.
-pub async fn read_newest_messages(shard: &Shard, ranges: &[Range]) -> Result<Vec<Entry>, StorageError> {
+/// The newest message of each range that the reader has not hidden, where there is one.
+pub async fn read_newest_messages(shard: &Shard, reader: UserId, ranges: &[Range]) -> Result<Vec<Entry>, StorageError> {
     let client = shard.client().await?;
     let (lows, highs) = Range::ends(ranges);
-    entries_of(&client.query(NEWEST_MESSAGES, &[&lows, &highs]).await?)
+    entries_of(&client.query(NEWEST_MESSAGES, &[&lows, &highs, &reader]).await?)
 }
 
 /// Messages of a range, newest first or oldest first.
@@ -195,6 +197,6 @@ pub async fn read_tx(shard: &Shard, ids: &[MessageId]) -> Result<HashMap<Message
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<_, Xid8>(1)?.0))).collect()
 }
 
-fn entries_of(rows: &[Row]) -> Result<Vec<Entry>, StorageError> {
+pub(super) fn entries_of(rows: &[Row]) -> Result<Vec<Entry>, StorageError> {
     rows.iter().map(|row| entry_of(row, 0)).collect()
 }

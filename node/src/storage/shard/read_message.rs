@@ -1,14 +1,11 @@
-//! One message as one user may see it, and the reactions of messages.
-
-use std::collections::HashMap;
+//! One message as one user may see it.
 
 use super::Shard;
 use super::rows::entry_of;
-use crate::domain::reactions::{ReactionCount, Reactions};
-use crate::domain::{ConversationId, ConversationRef, Entry, MessageId, Seq, UserId};
+use crate::domain::{ConversationRef, Entry, MessageId, UserId};
 use crate::storage::StorageError;
 
-pub const STATEMENTS: &[&str] = &[READ_MESSAGE, READ_REACTIONS];
+pub const STATEMENTS: &[&str] = &[READ_MESSAGE];
 
 const READ_MESSAGE: &str = "\
 select c.low_user, c.high_user, e.id, e.sender_id, e.sender_name, e.kind, e.body, e.temp_id, e.ordinal, e.created_at
@@ -38,25 +35,4 @@ pub async fn read_message(
         Ok((conversation, entry_of(&row, 2)?))
     })
     .transpose()
-}
-
-const READ_REACTIONS: &str = "\
-select message_seq, emoji, count(*), bool_or(user_id = $3) from reaction
-where conversation_id = $1 and message_seq = any($2) and is_present
-group by message_seq, emoji";
-
-/// Reactions of these messages of one conversation, as `reader` sees them; messages without any are left out.
-pub async fn read_reactions(
-    shard: &Shard,
-    conversation: ConversationId,
-    messages: &[Seq],
-    reader: UserId,
-) -> Result<HashMap<Seq, Reactions>, StorageError> {
-    let mut found: HashMap<Seq, Reactions> = HashMap::new();
-    let rows = shard.client().await?.query(READ_REACTIONS, &[&conversation, &messages, &reader]).await?;
-    for row in rows {
-        let count = ReactionCount { count: row.try_get(2)?, me: row.try_get(3)? };
-        found.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, count);
-    }
-    Ok(found)
 }

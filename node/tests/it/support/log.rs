@@ -123,7 +123,7 @@ impl Log {
         self.write(conversation, sender, Body::Message(Box::new(Message::text(content)))).await
     }
 
-    fn place(&mut self, cluster: &Cluster, id: ConversationId) -> usize {
+    pub fn place(&mut self, cluster: &Cluster, id: ConversationId) -> usize {
         let shard = usize::from(cluster.app(0).shards.of(id).unwrap().id.0);
         self.shard_of.insert(id, shard);
         shard

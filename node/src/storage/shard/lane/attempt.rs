@@ -337,7 +337,10 @@ impl Lane {
 const fn may_create(conversation: ConversationRef, command: &Command) -> bool {
     match conversation {
         ConversationRef::Direct { .. } => {
-            matches!(command, Command::Send { .. } | Command::Settings { .. } | Command::Pair(_))
+            matches!(
+                command,
+                Command::Send { .. } | Command::CheckSend { .. } | Command::Settings { .. } | Command::Pair(_)
+            )
         }
         ConversationRef::Group { .. } => matches!(command, Command::Group(GroupCommand::Create { .. })),
     }

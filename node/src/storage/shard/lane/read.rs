@@ -66,6 +66,10 @@ pub(super) const TARGETS: &str = "\
     select e.id, e.sender_id, e.kind, e.body, e.ordinal, e.created_at
     from unnest($1::uuid[]) k(id) join entry e on e.id = k.id";
 
+/// Who has hidden messages that are to be edited.
+pub(super) const HIDERS: &str = "\
+    select h.message_id, h.user_id from unnest($1::uuid[]) k(id) join hidden h on h.message_id = k.id";
+
 pub(super) const REACTIONS: &str = "\
     select r.conversation_id, r.message_seq, r.emoji, r.user_id, r.is_present, r.seq
     from unnest($1::uuid[], $2::int8[], $3::text[], $4::uuid[]) k(conversation_id, message_seq, emoji, user_id)
@@ -96,6 +100,7 @@ pub(super) struct Wants {
     member_conversations: Vec<ConversationId>,
     member_users: Vec<UserId>,
     targets: Vec<MessageId>,
+    edited: Vec<MessageId>,
     reaction_conversations: Vec<ConversationId>,
     reaction_messages: Vec<Seq>,
     reaction_emojis: Vec<String>,
@@ -140,13 +145,17 @@ impl Wants {
         members: &mut Vec<(ConversationId, UserId)>,
     ) {
         match &queued.request.command {
-            Command::Send { message, .. } => {
+            Command::Send { message, .. } | Command::CheckSend { message } => {
                 self.prior_keys.push(queued.client_key);
                 self.prior_first.push(id);
                 self.prior_last.push(id.message(Seq(SEQ_MAX)));
                 self.targets.extend(message.message.reply_to.filter(|quoted| quoted.conversation() == id));
             }
-            Command::Recall { message } | Command::Edit { message, .. } => self.add_target(id, *message),
+            Command::Recall { message } | Command::Hide { message } => self.add_target(id, *message),
+            Command::Edit { message, .. } => {
+                self.add_target(id, *message);
+                self.edited.push(id.message(*message));
+            }
             Command::React { message, emoji, .. } => {
                 self.add_target(id, *message);
                 self.reaction_conversations.push(id);
@@ -205,6 +214,7 @@ struct Answers {
     priors: Vec<Row>,
     members: Vec<Row>,
     targets: Vec<Row>,
+    hiders: Vec<Row>,
     reactions: Vec<Row>,
     personals: Vec<Row>,
     invites: Vec<Row>,
@@ -229,7 +239,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         Mode::Free => &statements.lock_free,
     };
     // All are sent in this order before the first answer is awaited.
-    let (begun, rows, status, existing, priors, members, targets, reactions, personals, invites) = join!(
+    let (begun, rows, status, existing, priors, members, targets, hiders, reactions, personals, invites) = join!(
         client.batch_execute("BEGIN"),
         async { client.query(lock, &[&wants.ids]).await },
         async { client.query(&statements.status, &[&wants.slots]).await },
@@ -256,6 +266,12 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
                 return Ok(Vec::new());
             }
             client.query(&statements.targets, &[&wants.targets]).await
+        },
+        async {
+            if wants.edited.is_empty() {
+                return Ok(Vec::new());
+            }
+            client.query(&statements.hiders, &[&wants.edited]).await
         },
         async {
             if wants.reaction_users.is_empty() {
@@ -286,6 +302,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         priors: priors?,
         members: members?,
         targets: targets?,
+        hiders: hiders?,
         reactions: reactions?,
         personals: personals?,
         invites: invites?,
@@ -317,6 +334,11 @@ fn decode(answers: &Answers, wants: &Wants, policy: Policy) -> Result<Found, Sto
     }
     for row in &answers.targets {
         book.targets.insert(row.try_get(0)?, target_of(row)?);
+    }
+    for row in &answers.hiders {
+        if let Some(target) = book.targets.get_mut(&row.try_get::<_, MessageId>(0)?) {
+            target.hidden_by.push(row.try_get(1)?);
+        }
     }
     for row in &answers.reactions {
         let conversation: ConversationId = row.try_get(0)?;
@@ -427,6 +449,7 @@ fn target_of(row: &Row) -> Result<Target, StorageError> {
         ordinal: row.try_get(4)?,
         created_at: row.try_get(5)?,
         message,
+        hidden_by: Vec::new(),
         is_changed: false,
     })
 }

@@ -86,6 +86,18 @@ pub(super) const INVITES: &str = "\
     update invite i set uses = u.uses from unnest($1::uuid[], $2::uuid[], $3::int4[]) u(conversation_id, secret, uses)
     where i.conversation_id = u.conversation_id and i.secret = u.secret";
 
+pub(super) const HIDES: &str = "\
+    insert into hidden (user_id, message_id) select * from unnest($1::uuid[], $2::uuid[]) on conflict do nothing";
+
+/// The last 32 are kept; see `read_readers`.
+pub(super) const READ_MARKS: &str = "\
+    insert into read_mark (conversation_id, user_id, seqs, times)
+    select u.conversation_id, u.user_id, array[u.seq], array[$4::timestamptz]
+    from unnest($1::uuid[], $2::uuid[], $3::int8[]) u(conversation_id, user_id, seq)
+    on conflict (conversation_id, user_id) do update
+        set seqs = (read_mark.seqs || excluded.seqs)[greatest(cardinality(read_mark.seqs) - 30, 1):],
+            times = (read_mark.times || excluded.times)[greatest(cardinality(read_mark.times) - 30, 1):]";
+
 /// Columns of one statement. Strings stay where they are; what is copied is small.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident<$life:lifetime> { $($field:ident: $kind:ty),* $(,)? }) => {
@@ -129,6 +141,8 @@ columns!(ReactionColumns<'a> {
     conversation: ConversationId, message: Seq, emoji: &'a str, user: UserId, is_present: bool, seq: Seq,
 });
 columns!(MentionColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
+columns!(HideColumns<'a> { user: UserId, message: MessageId });
+columns!(ReadMarkColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
 columns!(PersonalColumns<'a> {
     conversation: ConversationId, user: UserId, is_pinned: bool, muted_until: Option<Timestamp>,
     read_receipts: Option<bool>,
@@ -149,11 +163,14 @@ pub(super) struct Changes<'a> {
     mentions: MentionColumns<'a>,
     personals: PersonalColumns<'a>,
     invites: InviteColumns<'a>,
+    hides: HideColumns<'a>,
+    read_marks: ReadMarkColumns<'a>,
+    now: Timestamp,
 }
 
 impl<'a> Changes<'a> {
     pub fn of(model: &'a Model) -> Result<Self, StorageError> {
-        let mut changes = Self::default();
+        let mut changes = Self { now: model.book.now, ..Self::default() };
         for fresh in &model.book.entries {
             changes.add_entry(fresh)?;
         }
@@ -186,6 +203,15 @@ impl<'a> Changes<'a> {
             changes.mentions.conversation.push(message.conversation());
             changes.mentions.user.push(*user);
             changes.mentions.seq.push(message.seq());
+        }
+        for (user, message) in &model.book.hides {
+            changes.hides.user.push(*user);
+            changes.hides.message.push(*message);
+        }
+        for ((conversation, user), seq) in &model.book.read_marks {
+            changes.read_marks.conversation.push(*conversation);
+            changes.read_marks.user.push(*user);
+            changes.read_marks.seq.push(*seq);
         }
         for ((conversation, user), personal) in &model.book.personals {
             if personal.is_changed {
@@ -320,7 +346,8 @@ pub(super) async fn write(
     end: impl Future<Output = Result<(), tokio_postgres::Error>>,
 ) -> Result<(), tokio_postgres::Error> {
     let Changes { entries, pairs, groups, details, .. } = changes;
-    let Changes { bodies, joined, members, reactions, mentions, personals, invites, .. } = changes;
+    let Changes { bodies, joined, members, reactions, mentions, personals, .. } = changes;
+    let Changes { invites, hides, read_marks, now, .. } = changes;
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
         write!(
@@ -376,6 +403,8 @@ pub(super) async fn write(
         write!(link, insert_mentions, mentions, conversation, user, seq),
         write!(link, upsert_personals, personals, conversation, user, is_pinned, muted_until, read_receipts),
         write!(link, update_invites, invites, conversation, secret, uses),
+        write!(link, insert_hides, hides, user, message),
+        write!(link, upsert_read_marks, read_marks, conversation, user, seq; now),
         end,
     );
     results.0?;
@@ -389,5 +418,7 @@ pub(super) async fn write(
     results.8?;
     results.9?;
     results.10?;
-    results.11
+    results.11?;
+    results.12?;
+    results.13
 }
