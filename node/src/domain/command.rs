@@ -73,10 +73,17 @@ pub enum Command {
 /// Changes of a pair's state, made in the row of its direct conversation, which is created where it is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairCommand {
-    /// The actor blocks the other user; ends friendship.
+    /// The actor blocks the other user; ends friendship and what was asked either way.
     Block,
     Unblock,
-    /// Friendship of both; decided elsewhere (friend requests), kept here.
+    /// The actor asks the other to be friends; where the other has asked, they are.
+    AskFriend,
+    /// The actor takes what the other asked.
+    AcceptFriend,
+    RejectFriend,
+    /// The actor ends friendship, or takes back what it asked.
+    EndFriend,
+    /// Friendship of both without their asking: for commands.
     SetFriends {
         is_friends: bool,
     },
@@ -135,7 +142,7 @@ pub enum Outcome {
     /// Of `Settings`, as they are now.
     Settings { is_pinned: bool, muted_until: Option<Timestamp>, read_receipts: Option<bool> },
     /// Of `PairCommand`: the state and its version, for the directory's copies.
-    Pair(PairState),
+    Pair { state: PairState, has_changed: bool },
     /// Of group commands that add or take members: whom in the end (tokens that stand in the shard), with the seq of the entry or, where
     /// nothing changed, the newest.
     Members { seq: Seq, joined: Vec<Joining>, already: Vec<Joining>, left: Vec<Joining>, is_dissolved: bool },
@@ -145,13 +152,28 @@ pub enum Outcome {
 
 /// A pair's state as its row has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a row, each for itself")]
 pub struct PairState {
     pub low_blocks_high: bool,
     pub high_blocks_low: bool,
     pub is_friends: bool,
+    /// Waits for the other's answer; never both, and never among friends.
+    pub low_asks: bool,
+    pub high_asks: bool,
     pub epoch: i64,
     pub version: i64,
     pub at: Timestamp,
+}
+
+impl PairState {
+    /// Who waits for the other's answer to a friend request.
+    pub const fn asker(&self, low: UserId, high: UserId) -> Option<UserId> {
+        match (self.low_asks, self.high_asks) {
+            (true, _) => Some(low),
+            (false, true) => Some(high),
+            (false, false) => None,
+        }
+    }
 }
 
 /// Positions of a pair after the commit, with which its unread counts travel: `last_ordinal - read_ordinal`.

@@ -12,6 +12,8 @@ pub const GROUP_NAME_MAX: usize = 200;
 pub const DISPLAY_NAME_MAX: usize = 100;
 /// Greatest status text, in code points.
 pub const STATUS_TEXT_MAX: usize = 200;
+/// Greatest message of a friend request, in code points.
+pub const REQUEST_MESSAGE_MAX: usize = 500;
 /// Greatest announcement of a group, in code points.
 pub const ANNOUNCEMENT_MAX: usize = 2_000;
 /// Greatest address of a picture, in code points.

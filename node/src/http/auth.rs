@@ -124,6 +124,19 @@ pub struct LoginItem {
     current: bool,
 }
 
+impl LoginItem {
+    pub(super) fn new(login: list_logins::Login, caller: &Caller) -> Self {
+        Self {
+            id: login.id,
+            device: login.device,
+            address: login.address,
+            created_at: login.created_at,
+            last_seen_at: login.last_seen_at,
+            current: login.id == caller.login,
+        }
+    }
+}
+
 pub async fn list_sessions(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -131,14 +144,7 @@ pub async fn list_sessions(
 ) -> HttpResult<Json<Page<LoginItem>>> {
     let before = paging.before(LoginId)?;
     let logins = list_logins::list_logins(&app, &caller, Some(before), paging.limit + 1).await?;
-    let items = logins.into_iter().map(|login| LoginItem {
-        id: login.id,
-        device: login.device,
-        address: login.address,
-        created_at: login.created_at,
-        last_seen_at: login.last_seen_at,
-        current: login.id == caller.login,
-    });
+    let items = logins.into_iter().map(|login| LoginItem::new(login, &caller));
     Ok(Json(Page::of(items.collect(), paging.limit, |login| (login.created_at.0, login.id))))
 }
 

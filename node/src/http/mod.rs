@@ -10,7 +10,9 @@ pub mod conversation_json;
 pub mod conversations;
 pub mod events;
 pub mod export;
+pub mod export_account;
 pub mod extract;
+pub mod friends;
 pub mod groups;
 pub mod health;
 pub mod history;
@@ -89,17 +91,26 @@ fn accounts() -> Router<Arc<App>> {
         .route("/auth/ws-token", post(auth::ws_token))
         .route("/message/ws-token", post(auth::ws_token))
         .route("/users/login", post(auth::login))
-        .route("/users/me", get(users::me).patch(users::patch_me))
+        .route("/users/me", get(users::me).patch(users::patch_me).delete(users::delete_me))
+        .route("/users/me/export", get(export_account::export))
         .route("/users/me/password", post(users::change_password))
         .route("/users/register", post(auth::register))
 }
 
-/// Other users: what is shown of them, blocks.
+/// Other users: finding them, what is shown of them, friends, blocks.
 fn people() -> Router<Arc<App>> {
     Router::new()
+        .route("/friends", get(friends::list))
+        .route("/friends/pending", get(friends::pending))
+        .route("/friends/request", post(friends::request))
+        .route("/friends/{id}", delete(friends::remove))
+        .route("/friends/{id}/accept", post(friends::accept))
+        .route("/friends/{id}/reject", post(friends::reject))
         .route("/relationships/block", post(relationships::block))
         .route("/relationships/blocked", get(relationships::blocked))
         .route("/relationships/unblock", post(relationships::unblock))
+        .route("/users", get(users::search))
+        .route("/users/presence", post(users::presence))
         .route("/users/{id}", get(users::one))
 }
 

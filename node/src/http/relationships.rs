@@ -39,8 +39,8 @@ pub async fn unblock(
 
 #[derive(Serialize)]
 pub struct BlockedJson {
-    user: Profile,
-    since: Timestamp,
+    pub(super) user: Profile,
+    pub(super) since: Timestamp,
 }
 
 /// GET /relationships/blocked

@@ -1,23 +1,29 @@
-//! `/users`: the caller's own account, and what is shown of others.
+//! `/users`: the caller's own account, finding others, and what is shown of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::extract::{Json, Path};
+use super::extract::{Json, Page, Paging, Path, Query};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::password::Password;
 use crate::domain::patch::Patch;
 use crate::domain::profile::Profile;
-use crate::domain::{Timestamp, UserId};
+use crate::domain::search_name::SearchQuery;
+use crate::domain::{Refusal, Timestamp, UserId};
 use crate::service::accounts::change_profile::{ProfileChange, read_own_account};
 use crate::service::accounts::issue_tokens::{Account, Origin};
 use crate::service::accounts::{change_password, change_profile};
+use crate::service::own_data::delete_account::delete_account;
 use crate::service::people::read_profile::read_profile;
+use crate::service::people::search_users::search_users;
+use crate::service::presence::announce_presence::Seen;
+use crate::service::presence::look_up_presence::look_up_presence;
 
 /// The caller's own account: a User and what only its owner sees.
 #[derive(Serialize)]
@@ -94,6 +100,61 @@ pub async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// DELETE /users/me
+pub async fn delete_me(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<StatusCode> {
+    delete_account(&app, caller.user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+pub struct SearchQueryParams {
+    query: Option<String>,
+}
+
+/// GET /users?query=
+pub async fn search(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(params): Query<SearchQueryParams>,
+    paging: Paging,
+) -> HttpResult<Json<Page<Profile>>> {
+    let text = params.query.ok_or_else(|| Refusal::field("query", "is required"))?;
+    let after = paging.after()?;
+    let Some(query) = SearchQuery::parse("query", &text)? else {
+        return Ok(Json(Page::whole(Vec::new())));
+    };
+    let found = search_users(&app, caller.user, &query, after, paging.limit + 1).await?;
+    let page = Page::of(found, paging.limit, |last| last.place.clone());
+    let items = page.items.into_iter().map(|found| found.user).collect();
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+}
+
+/// Users of one call of `POST /users/presence`.
+const PRESENCE_MAX: usize = 200;
+
+#[derive(Deserialize)]
+pub struct PresenceBody {
+    user_ids: Vec<UserId>,
+}
+
+#[derive(Serialize)]
+pub struct PresenceJson {
+    presence: BTreeMap<UserId, Seen>,
+}
+
+/// POST /users/presence
+pub async fn presence(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<PresenceBody>,
+) -> HttpResult<Json<PresenceJson>> {
+    if body.user_ids.len() > PRESENCE_MAX {
+        return Err(Refusal::field("user_ids", "at most 200 ids").into());
+    }
+    Ok(Json(PresenceJson { presence: look_up_presence(&app, caller.user, &body.user_ids).await? }))
+}
+
+/// GET /users/{id}
 pub async fn one(State(app): State<Arc<App>>, _: Caller, Path(user): Path<UserId>) -> HttpResult<Json<Profile>> {
     Ok(Json(read_profile(&app, user).await?))
 }

@@ -50,11 +50,13 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("groups", &["carry_through", "limits"]),
     ("conversations", &["ask_shards", "delivery", "people"]),
     ("messages", &["ask_shards", "conversations", "delivery", "limits", "people"]),
-    ("presence", &["conversations", "delivery", "people"]),
+    ("presence", &["ask_shards", "conversations", "delivery", "people"]),
     ("sync", &["ask_shards", "conversations"]),
     ("sessions", &["accounts", "delivery"]),
     ("recovery", &["delivery", "sessions"]),
-    ("operations", &["groups", "notifications", "people"]),
+    ("friends", &["carry_through", "notifications", "people", "presence"]),
+    ("own_data", &["accounts", "conversations", "feed", "friends", "groups", "notifications", "people"]),
+    ("operations", &["groups", "notifications", "own_data", "people"]),
 ];
 
 /// Words of other crates, and the parts that alone may name them.

@@ -215,20 +215,22 @@ async fn a_late_copy_changes_nothing() {
         low_blocks_high: is_blocked,
         high_blocks_low: false,
         is_friends,
+        low_asks: false,
+        high_asks: false,
         epoch: 1,
         version,
         at: Timestamp::from_millis(1_000 * version),
     };
-    pairs::copy_state(directory, low, high, &state(2, false, true)).await.unwrap();
-    pairs::copy_state(directory, low, high, &state(1, true, false)).await.unwrap();
+    pairs::copy_state(directory, low, high, &state(2, false, true), None).await.unwrap();
+    pairs::copy_state(directory, low, high, &state(1, true, false), None).await.unwrap();
     assert_eq!(pairs::read_blocks(directory, low).await.unwrap(), []);
     assert_eq!(pairs::read_friends(directory, low).await.unwrap(), [high]);
-    pairs::copy_state(directory, low, high, &state(3, true, true)).await.unwrap();
-    pairs::copy_state(directory, low, high, &state(4, true, false)).await.unwrap();
+    pairs::copy_state(directory, low, high, &state(3, true, true), None).await.unwrap();
+    pairs::copy_state(directory, low, high, &state(4, true, false), None).await.unwrap();
     let blocked = pairs::read_blocked(directory, low, UserId(Uuid::nil()), 10).await.unwrap();
     assert_eq!(blocked, [pairs::Listed { other: high, since: Timestamp::from_millis(3_000) }], "since it began");
     assert_eq!(pairs::read_friends(directory, high).await.unwrap(), []);
-    pairs::copy_state(directory, low, high, &PairState { epoch: 2, ..state(1, false, false) }).await.unwrap();
+    pairs::copy_state(directory, low, high, &PairState { epoch: 2, ..state(1, false, false) }, None).await.unwrap();
     assert_eq!(pairs::read_blocks(directory, high).await.unwrap(), [], "a newer epoch wins whatever the version");
 }
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use herald_node::storage::shard::{
-    hidden, index_logs, invites, lane, read_delivery, read_entries, read_extras, read_members, read_message,
-    read_readers, read_sizes, read_snapshot, read_states, search, slots, write_received,
+    hidden, index_logs, invites, lane, read_delivery, read_entries, read_extras, read_heirs, read_members,
+    read_message, read_own_messages, read_readers, read_sizes, read_snapshot, read_states, read_written, search, slots,
+    write_received,
 };
 use herald_node::storage::{directory, migrate, pool, provision};
 use tokio_postgres::NoTls;
@@ -18,7 +19,9 @@ const OF_DIRECTORY: &[&[&str]] = &[
     directory::audit::STATEMENTS,
     directory::broadcasts::STATEMENTS,
     directory::changes::STATEMENTS,
+    directory::deletions::STATEMENTS,
     directory::events::STATEMENTS,
+    directory::friend_budget::STATEMENTS,
     directory::listing::STATEMENTS,
     directory::logins::STATEMENTS,
     directory::node_reports::STATEMENTS,
@@ -26,6 +29,7 @@ const OF_DIRECTORY: &[&[&str]] = &[
     directory::pairs::STATEMENTS,
     directory::profiles::STATEMENTS,
     directory::read_listing::STATEMENTS,
+    directory::search_names::STATEMENTS,
     directory::seed::STATEMENTS,
     directory::settings::STATEMENTS,
     directory::templates::STATEMENTS,
@@ -43,12 +47,15 @@ const OF_SHARDS: &[&[&str]] = &[
     read_delivery::STATEMENTS,
     read_entries::STATEMENTS,
     read_extras::STATEMENTS,
+    read_heirs::STATEMENTS,
     read_members::STATEMENTS,
     read_message::STATEMENTS,
+    read_own_messages::STATEMENTS,
     read_readers::STATEMENTS,
     read_sizes::STATEMENTS,
     read_snapshot::STATEMENTS,
     read_states::STATEMENTS,
+    read_written::STATEMENTS,
     search::STATEMENTS,
     slots::STATEMENTS,
     write_received::STATEMENTS,

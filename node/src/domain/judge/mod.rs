@@ -6,7 +6,7 @@ mod alter;
 mod group;
 mod members;
 pub mod model;
-mod pair;
+pub mod pair;
 mod position;
 mod send;
 

@@ -56,8 +56,11 @@ pub struct Pair {
 
 /// What a pair's row says of one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a row, each for itself")]
 pub struct Side {
     pub blocks_other: bool,
+    /// Has asked the other to be friends, and has no answer yet.
+    pub asks: bool,
     pub has_written: bool,
     pub read_seq: Seq,
     pub read_ordinal: i64,
@@ -243,6 +246,8 @@ impl Pair {
     const FRIENDS: i32 = 4;
     const LOW_WROTE: i32 = 8;
     const HIGH_WROTE: i32 = 16;
+    const LOW_ASKS: i32 = 32;
+    const HIGH_ASKS: i32 = 64;
 
     /// As the row keeps it.
     pub fn flags(&self) -> i32 {
@@ -252,6 +257,8 @@ impl Pair {
             (self.is_friends, Self::FRIENDS),
             (self.low.has_written, Self::LOW_WROTE),
             (self.high.has_written, Self::HIGH_WROTE),
+            (self.low.asks, Self::LOW_ASKS),
+            (self.high.asks, Self::HIGH_ASKS),
         ]
         .iter()
         .filter(|(is_set, _)| *is_set)
@@ -263,8 +270,18 @@ impl Pair {
         Self {
             is_friends: has(Self::FRIENDS),
             version,
-            low: Side { blocks_other: has(Self::LOW_BLOCKS), has_written: has(Self::LOW_WROTE), ..Side::default() },
-            high: Side { blocks_other: has(Self::HIGH_BLOCKS), has_written: has(Self::HIGH_WROTE), ..Side::default() },
+            low: Side {
+                blocks_other: has(Self::LOW_BLOCKS),
+                asks: has(Self::LOW_ASKS),
+                has_written: has(Self::LOW_WROTE),
+                ..Side::default()
+            },
+            high: Side {
+                blocks_other: has(Self::HIGH_BLOCKS),
+                asks: has(Self::HIGH_ASKS),
+                has_written: has(Self::HIGH_WROTE),
+                ..Side::default()
+            },
         }
     }
 
@@ -273,11 +290,20 @@ impl Pair {
         if is_low { (&mut self.low, &mut self.high) } else { (&mut self.high, &mut self.low) }
     }
 
-    pub(super) const fn state(&self, epoch: i64, at: Timestamp) -> PairState {
+    /// Friends or not; either way nobody is asked any more.
+    pub(super) const fn settle(&mut self, is_friends: bool) {
+        self.is_friends = is_friends;
+        self.low.asks = false;
+        self.high.asks = false;
+    }
+
+    pub const fn state(&self, epoch: i64, at: Timestamp) -> PairState {
         PairState {
             low_blocks_high: self.low.blocks_other,
             high_blocks_low: self.high.blocks_other,
             is_friends: self.is_friends,
+            low_asks: self.low.asks,
+            high_asks: self.high.asks,
             epoch,
             version: self.version,
             at,

@@ -240,6 +240,10 @@ fn command() -> impl Strategy<Value = (usize, ConversationRef, Command)> {
     let of_pair = prop_oneof![
         Just(PairCommand::Block),
         Just(PairCommand::Unblock),
+        Just(PairCommand::AskFriend),
+        Just(PairCommand::AcceptFriend),
+        Just(PairCommand::RejectFriend),
+        Just(PairCommand::EndFriend),
         any::<bool>().prop_map(|is_friends| PairCommand::SetFriends { is_friends }),
     ];
     let of_group = prop_oneof![
@@ -286,6 +290,11 @@ fn check_invariants(rows: &Rows) {
         }
         assert_eq!((conversation.last_seq, conversation.last_ordinal), (Seq(count), ordinal));
     }
+    let (_, pair) = rows.pair();
+    assert_eq!(Pair::from_flags(pair.version, pair.flags()).state(1, rows.now), pair.state(1, rows.now));
+    let is_blocked = pair.low.blocks_other || pair.high.blocks_other;
+    let standings = [is_blocked, pair.is_friends, pair.low.asks, pair.high.asks];
+    assert!(standings.iter().filter(|holds| **holds).count() <= 1, "at most one of them: {pair:?}");
     let (conversation, group) = rows.group();
     let active: Vec<&Member> = rows.members.values().filter(|member| member.left_seq.is_none()).collect();
     if group.stands(conversation.last_seq) {

@@ -6,7 +6,8 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::{LoginId, Timestamp};
 use crate::error::Result;
-use crate::storage::directory::logins::{self, Login};
+use crate::storage::directory::logins;
+pub use crate::storage::directory::logins::Login;
 
 /// Newest first, `after` the last one of the page before.
 pub async fn list_logins(

@@ -141,10 +141,7 @@ fn apply(app: &App, change: &Change) {
         }
         "user_disabled" | "user_deleted" => {
             if let Ok(user) = change.subject.parse() {
-                app.standing.set_out(user, true);
-                for session in app.hub.of_user(user) {
-                    session.close(CloseCode::SessionEnded);
-                }
+                put_out(app, user);
             }
         }
         "user_enabled" => {
@@ -170,6 +167,19 @@ fn end_sessions(app: &App, login: LoginId) {
     for session in app.hub.of_login(login) {
         session.close(CloseCode::SessionEnded);
     }
+}
+
+fn put_out(app: &App, user: UserId) {
+    app.standing.set_out(user, true);
+    for session in app.hub.of_user(user) {
+        session.close(CloseCode::SessionEnded);
+    }
+}
+
+/// After this node has deleted a user in the directory: here at once, elsewhere as soon as they have read the feed.
+pub fn announce_deleted_user(app: &App, user: UserId) {
+    put_out(app, user);
+    hasten(app);
 }
 
 /// After this node has ended logins in the directory: here at once, elsewhere as soon as they have read the feed.

@@ -7,6 +7,8 @@ use crate::app::App;
 use crate::error::Result;
 use crate::service::groups::sweep_listings::{PENDING_AGE, sweep_listings};
 use crate::service::notifications::forget_old::forget_old;
+use crate::service::own_data::finish_deletion::{DELETION_AGE, sweep_deletions};
+use crate::service::people::index_names::sweep_names;
 use crate::service::people::sweep_pairs::{PAIR_AGE, sweep_pairs};
 
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -37,9 +39,11 @@ pub fn start_sweeps(app: &Arc<App>) {
 async fn sweep(app: &Arc<App>) -> Result<()> {
     let pairs = sweep_pairs(app, PAIR_AGE).await?;
     let joinings = sweep_listings(app, PENDING_AGE).await?;
-    forget_old(app).await?;
-    if pairs + joinings > 0 {
-        tracing::info!(pairs, joinings, "finished what was left half done");
+    let deletions = sweep_deletions(app, DELETION_AGE).await?;
+    if pairs + joinings + deletions > 0 {
+        tracing::info!(pairs, joinings, deletions, "finished what was left half done");
     }
+    forget_old(app).await?;
+    sweep_names(app).await?;
     Ok(())
 }

@@ -8,49 +8,87 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome, PairCommand, PairState};
-use crate::domain::{ConversationRef, Refusal, UserId};
+use crate::domain::judge::model::Pair;
+use crate::domain::profile::Profile;
+use crate::domain::{ConversationRef, Refusal, UserId, judge};
 use crate::error::{Error, Result};
 use crate::service::carry_through::{carry_through, is_certain, retry};
 use crate::storage::directory::pairs::{self, PendingPair};
 use crate::storage::directory::profiles;
 use crate::storage::shard::lane::Request;
+use crate::storage::shard::read_members::read_pair;
 
-/// Changes the actor's pair with `other`, who must exist.
-pub async fn change_pair(app: &Arc<App>, actor: Actor, other: UserId, command: PairCommand) -> Result<PairState> {
-    if other == actor.id {
-        return Err(Refusal::field("user_id", "is yourself").into());
-    }
-    if profiles::read_profiles(&app.directory, &[other]).await?.is_empty() {
-        return Err(Refusal::NotFound.into());
-    }
-    let then = Arc::clone(app);
-    carry_through(app, "change_pair", async move { write_pair(&then, actor, other, command).await }).await
+/// How a pair stands after a change, and whether it was one.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed {
+    pub state: PairState,
+    pub has_changed: bool,
 }
 
-async fn write_pair(app: &App, actor: Actor, other: UserId, command: PairCommand) -> Result<PairState> {
+/// Changes the actor's pair with `other`, who must exist.
+pub async fn change_pair(app: &Arc<App>, actor: Actor, other: UserId, command: PairCommand) -> Result<Changed> {
+    find_other(app, actor.id, other).await?;
+    let then = Arc::clone(app);
+    carry_through(app, "change_pair", async move { write_pair(&then, actor, other, command, None).await }).await
+}
+
+/// The other user of a pair, who is not the caller.
+pub async fn find_other(app: &App, user: UserId, other: UserId) -> Result<Profile> {
+    if other == user {
+        return Err(Refusal::field("user_id", "is yourself").into());
+    }
+    let profile = profiles::read_profiles(&app.directory, &[other]).await?.remove(&other);
+    Ok(profile.ok_or(Refusal::NotFound)?)
+}
+
+/// What would come of a change now: spares the write, and a row, where it would be refused.
+pub async fn look_ahead(app: &App, user: UserId, other: UserId, command: PairCommand) -> Result<(Pair, HasChanged)> {
+    let reference = ConversationRef::direct(user, other);
+    let found = read_pair(app.shards.of(reference.id())?, reference.id()).await?;
+    let mut pair = found.map(|(pair, _)| pair).unwrap_or_default();
+    let has_changed = judge::pair::change_pair(reference, &mut pair, user, command)?;
+    Ok((pair, has_changed))
+}
+
+type HasChanged = bool;
+
+/// The change itself, to its end. `message`: of the one who asks for friendship by it.
+pub async fn write_pair(
+    app: &App,
+    actor: Actor,
+    other: UserId,
+    command: PairCommand,
+    message: Option<String>,
+) -> Result<Changed> {
     let conversation = ConversationRef::direct(actor.id, other);
     let (low, high) = if actor.id < other { (actor.id, other) } else { (other, actor.id) };
-    let pending = PendingPair { low, high, token: Uuid::new_v4() };
-    pairs::add_pending(&app.directory, pending).await?;
+    let asking = matches!(command, PairCommand::AskFriend).then_some((actor.id, message));
+    let pending = PendingPair { low, high, token: Uuid::new_v4(), asking };
+    pairs::add_pending(&app.directory, &pending).await?;
     let command = Command::Pair(command);
     let request = Request { conversation, actor, command, origin: None, reply: Box::new(|_| {}) };
-    let state = match app.shards.run(request).await {
-        Ok(Outcome::Pair(state)) => state,
+    let changed = match app.shards.run(request).await {
+        Ok(Outcome::Pair { state, has_changed }) => Changed { state, has_changed },
         Ok(other) => return Err(Error::internal(format!("a change of a pair came out as {other:?}"))),
         Err(refusal) => {
             if is_certain(&refusal) {
-                pairs::delete_pending(&app.directory, pending).await?;
+                pairs::delete_pending(&app.directory, &pending).await?;
             }
             return Err(refusal.into());
         }
     };
-    copy_pair(app, pending, &state).await?;
-    Ok(state)
+    copy_pair(app, &pending, &changed.state).await?;
+    Ok(changed)
 }
 
 /// Copies the state to both users' lists and takes the mark away.
-pub(super) async fn copy_pair(app: &App, pending: PendingPair, state: &PairState) -> Result<()> {
-    retry(|| pairs::copy_state(&app.directory, pending.low, pending.high, state)).await?;
+pub(super) async fn copy_pair(app: &App, pending: &PendingPair, state: &PairState) -> Result<()> {
+    let (low, high) = (pending.low, pending.high);
+    let asks = |(asker, message): &(UserId, Option<String>)| {
+        message.clone().filter(|_| state.asker(low, high) == Some(*asker))
+    };
+    let message = pending.asking.as_ref().and_then(asks);
+    retry(|| pairs::copy_state(&app.directory, low, high, state, message.as_deref())).await?;
     app.pair_memory.forget(pending.low);
     app.pair_memory.forget(pending.high);
     retry(|| pairs::delete_pending(&app.directory, pending)).await?;

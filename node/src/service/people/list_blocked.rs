@@ -1,7 +1,5 @@
 //! Whom a user blocks.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use crate::app::App;
@@ -12,7 +10,7 @@ use crate::storage::directory::{pairs, profiles};
 
 /// Up to `limit` of them in the order of their ids, after `after`, with when it began.
 pub async fn list_blocked(
-    app: &Arc<App>,
+    app: &App,
     user: UserId,
     after: Option<UserId>,
     limit: usize,

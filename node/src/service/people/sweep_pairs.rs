@@ -19,7 +19,7 @@ const PAIRS_MAX: i64 = 500;
 pub async fn sweep_pairs(app: &Arc<App>, age: Duration) -> Result<usize> {
     let mut finished = 0;
     for pending in pairs::read_pending(&app.directory, age, PAIRS_MAX).await? {
-        match finish(app, pending).await {
+        match finish(app, &pending).await {
             Ok(()) => finished += 1,
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
@@ -30,10 +30,10 @@ pub async fn sweep_pairs(app: &Arc<App>, age: Duration) -> Result<usize> {
     Ok(finished)
 }
 
-async fn finish(app: &App, pending: PendingPair) -> Result<()> {
+async fn finish(app: &App, pending: &PendingPair) -> Result<()> {
     let conversation = ConversationRef::direct(pending.low, pending.high).id();
     match read_pair(app.shards.of(conversation)?, conversation).await? {
-        Some(state) => copy_pair(app, pending, &state).await,
+        Some((_, state)) => copy_pair(app, pending, &state).await,
         None => Ok(pairs::delete_pending(&app.directory, pending).await?),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use herald_router::{BootId, Route};
+use serde::Serialize;
 use tracing::debug;
 
 use crate::app::App;
@@ -45,7 +46,7 @@ pub fn start(app: &Arc<App>) {
 }
 
 /// A user's presence as others see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// `online`, `away`, `busy` or `offline`.
     pub status: &'static str,

@@ -1,12 +1,14 @@
-//! The lists of blocks and friends: copies of what the pairs' rows in the shards say, written only by a greater epoch and version,
+//! The lists of blocks, friends and friend requests: copies of what the pairs' rows in the shards say, written only by a greater epoch and version,
 //! so that whoever is late changes nothing. What has ended stays as a row, since a late copy must find it there.
 
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Directory;
 use crate::domain::command::PairState;
+use crate::domain::friend_request::Direction;
 use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
 
@@ -16,39 +18,50 @@ pub const STATEMENTS: &[&str] = &[
     READ_PENDING,
     COPY_BLOCKS,
     COPY_FRIENDS,
+    COPY_REQUESTS,
     READ_BLOCKS,
     READ_BLOCKED,
     READ_FRIENDS,
+    FIND_FRIENDS,
+    LIST_FRIENDS,
+    FIND_FRIEND,
     FIND_BLOCKS,
+    LIST_REQUESTS,
+    FIND_REQUEST,
+    FIND_PEERS,
 ];
 
 /// A pair's change whose copies may not be written yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingPair {
     pub low: UserId,
     pub high: UserId,
     pub token: Uuid,
+    /// Who asks for friendship by this change, with these words.
+    pub asking: Option<(UserId, Option<String>)>,
 }
 
-const ADD_PENDING: &str = "insert into pair_pending (low_user, high_user, token) values ($1, $2, $3)";
+const ADD_PENDING: &str =
+    "insert into pair_pending (low_user, high_user, token, asker_id, message) values ($1, $2, $3, $4, $5)";
 
 /// Remembers that a pair is about to change, so that a sweep finds it should this node die.
-pub async fn add_pending(directory: &Directory, pending: PendingPair) -> Result<(), StorageError> {
+pub async fn add_pending(directory: &Directory, pending: &PendingPair) -> Result<(), StorageError> {
     let client = directory.client().await?;
-    client.execute(ADD_PENDING, &[&pending.low, &pending.high, &pending.token]).await?;
+    let (asker, message) = pending.asking.as_ref().map(|(asker, message)| (asker, message.as_deref())).unzip();
+    client.execute(ADD_PENDING, &[&pending.low, &pending.high, &pending.token, &asker, &message.flatten()]).await?;
     Ok(())
 }
 
 const DELETE_PENDING: &str = "delete from pair_pending where low_user = $1 and high_user = $2 and token = $3";
 
-pub async fn delete_pending(directory: &Directory, pending: PendingPair) -> Result<(), StorageError> {
+pub async fn delete_pending(directory: &Directory, pending: &PendingPair) -> Result<(), StorageError> {
     let client = directory.client().await?;
     client.execute(DELETE_PENDING, &[&pending.low, &pending.high, &pending.token]).await?;
     Ok(())
 }
 
 const READ_PENDING: &str = "\
-select low_user, high_user, token from pair_pending
+select low_user, high_user, token, asker_id, message from pair_pending
 where pending_at < clock_timestamp() - $1::float8 * interval '1 second' order by pending_at limit $2";
 
 /// Changes that began longer ago than `age` and were not finished.
@@ -56,7 +69,12 @@ pub async fn read_pending(directory: &Directory, age: Duration, limit: i64) -> R
     let client = directory.client().await?;
     let rows = client.query(READ_PENDING, &[&age.as_secs_f64(), &limit]).await?;
     rows.iter()
-        .map(|row| Ok(PendingPair { low: row.try_get(0)?, high: row.try_get(1)?, token: row.try_get(2)? }))
+        .map(|row| {
+            let asker: Option<UserId> = row.try_get(3)?;
+            let message = row.try_get(4)?;
+            let asking = asker.map(|asker| (asker, message));
+            Ok(PendingPair { low: row.try_get(0)?, high: row.try_get(1)?, token: row.try_get(2)?, asking })
+        })
         .collect()
 }
 
@@ -76,18 +94,34 @@ set is_active = excluded.is_active, epoch = excluded.epoch, version = excluded.v
     since = case when friend.is_active and excluded.is_active then friend.since else excluded.since end
 where (friend.epoch, friend.version) < (excluded.epoch, excluded.version)";
 
-/// Copies a pair's state into the lists of both, on both sides, where it is newer than what stands there.
+const COPY_REQUESTS: &str = "\
+insert into friend_request (user_id, other_id, direction, message, epoch, version, since)
+values ($1, $2, $3, $5, $6, $7, $8), ($2, $1, $4, $5, $6, $7, $8)
+on conflict (user_id, other_id) do update
+set direction = excluded.direction, message = excluded.message, epoch = excluded.epoch, version = excluded.version,
+    since = case when friend_request.direction = excluded.direction then friend_request.since else excluded.since end
+where (friend_request.epoch, friend_request.version) < (excluded.epoch, excluded.version)";
+
+/// Copies a pair's state into the lists of both, on both sides, where it is newer than what stands there. `message` is that of
+/// the one who asks.
 pub async fn copy_state(
     directory: &Directory,
     low: UserId,
     high: UserId,
     state: &PairState,
+    message: Option<&str>,
 ) -> Result<(), StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
-    let PairState { low_blocks_high, high_blocks_low, is_friends, epoch, version, at } = state;
+    let PairState { low_blocks_high, high_blocks_low, is_friends, epoch, version, at, .. } = state;
     transaction.execute(COPY_BLOCKS, &[&low, &high, low_blocks_high, high_blocks_low, epoch, version, at]).await?;
     transaction.execute(COPY_FRIENDS, &[&low, &high, is_friends, epoch, version, at]).await?;
+    let (of_low, of_high) = match state.asker(low, high) {
+        None => (0, 0),
+        Some(asker) if asker == low => (Direction::Outgoing.code(), Direction::Incoming.code()),
+        Some(_) => (Direction::Incoming.code(), Direction::Outgoing.code()),
+    };
+    transaction.execute(COPY_REQUESTS, &[&low, &high, &of_low, &of_high, &message, epoch, version, at]).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -155,5 +189,109 @@ const READ_FRIENDS: &str = "select other_id from friend where user_id = $1 and i
 pub async fn read_friends(directory: &Directory, user: UserId) -> Result<Vec<UserId>, StorageError> {
     let client = directory.client().await?;
     let rows = client.query(READ_FRIENDS, &[&user]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+const FIND_FRIENDS: &str = "select other_id from friend where user_id = $1 and other_id = any($2) and is_active";
+
+/// Of these users, a user's friends.
+pub async fn find_friends(directory: &Directory, user: UserId, others: &[UserId]) -> Result<Vec<UserId>, StorageError> {
+    let client = directory.client().await?;
+    let rows = client.query(FIND_FRIENDS, &[&user, &others]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+const LIST_FRIENDS: &str = "\
+select other_id, since from friend where user_id = $1 and is_active and other_id > $2 order by other_id limit $3";
+
+/// A user's friends in the order of their ids, after `after`.
+pub async fn list_friends(
+    directory: &Directory,
+    user: UserId,
+    after: UserId,
+    limit: i64,
+) -> Result<Vec<Listed>, StorageError> {
+    let client = directory.client().await?;
+    let rows = client.query(LIST_FRIENDS, &[&user, &after, &limit]).await?;
+    rows.iter().map(|row| Ok(Listed { other: row.try_get(0)?, since: row.try_get(1)? })).collect()
+}
+
+const FIND_FRIEND: &str = "select since from friend where user_id = $1 and other_id = $2 and is_active";
+
+/// Since when two users are friends.
+pub async fn find_friend(
+    directory: &Directory,
+    user: UserId,
+    other: UserId,
+) -> Result<Option<Timestamp>, StorageError> {
+    let row = directory.client().await?.query_opt(FIND_FRIEND, &[&user, &other]).await?;
+    row.map(|row| row.try_get(0)).transpose().map_err(StorageError::from)
+}
+
+/// A friend request as one of the two has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    pub other: UserId,
+    pub direction: Direction,
+    pub message: Option<String>,
+    pub since: Timestamp,
+}
+
+/// Newest first; `$2` are the directions wanted.
+const LIST_REQUESTS: &str = "\
+select other_id, direction, message, since from friend_request
+where user_id = $1 and direction <> 0 and direction = any($2)
+  and (since, other_id) < ($3, $4)
+order by since desc, other_id desc limit $5";
+
+/// A user's pending requests, of one direction or of both, newest first, from a place on.
+pub async fn list_requests(
+    directory: &Directory,
+    user: UserId,
+    direction: Option<Direction>,
+    before: (Timestamp, UserId),
+    limit: i64,
+) -> Result<Vec<RequestRow>, StorageError> {
+    let wanted = direction.map_or_else(|| vec![1_i16, 2], |direction| vec![direction.code()]);
+    let (since, other) = before;
+    let client = directory.client().await?;
+    let rows = client.query(LIST_REQUESTS, &[&user, &wanted, &since, &other, &limit]).await?;
+    rows.iter().map(request_of).collect()
+}
+
+const FIND_REQUEST: &str = "\
+select other_id, direction, message, since from friend_request where user_id = $1 and other_id = $2 and direction <> 0";
+
+/// What is pending between two users, as the first of them has it.
+pub async fn find_request(
+    directory: &Directory,
+    user: UserId,
+    other: UserId,
+) -> Result<Option<RequestRow>, StorageError> {
+    let row = directory.client().await?.query_opt(FIND_REQUEST, &[&user, &other]).await?;
+    row.as_ref().map(request_of).transpose()
+}
+
+fn request_of(row: &Row) -> Result<RequestRow, StorageError> {
+    let code: i16 = row.try_get(1)?;
+    let direction = Direction::from_code(code).ok_or_else(|| StorageError::Failed("unknown direction".into()))?;
+    Ok(RequestRow { other: row.try_get(0)?, direction, message: row.try_get(2)?, since: row.try_get(3)? })
+}
+
+const FIND_PEERS: &str = "\
+select other_id from friend where user_id = $1 and is_active and other_id > $2
+union
+select other_id from friend_request where user_id = $1 and direction <> 0 and other_id > $2
+order by other_id limit $3";
+
+/// Friends, and those asked or asking, in the order of their ids: with whom something is to be ended when the user goes.
+pub async fn find_peers(
+    directory: &Directory,
+    user: UserId,
+    after: UserId,
+    limit: i64,
+) -> Result<Vec<UserId>, StorageError> {
+    let client = directory.client().await?;
+    let rows = client.query(FIND_PEERS, &[&user, &after, &limit]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

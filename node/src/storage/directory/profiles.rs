@@ -26,7 +26,7 @@ pub async fn read_profiles(directory: &Directory, users: &[UserId]) -> Result<Ha
     rows.iter().map(|row| profile_of(row).map(|profile| (profile.id, profile))).collect()
 }
 
-fn profile_of(row: &Row) -> Result<Profile, StorageError> {
+pub(super) fn profile_of(row: &Row) -> Result<Profile, StorageError> {
     Ok(Profile {
         id: row.try_get(0)?,
         username: row.try_get(1)?,

@@ -6,7 +6,7 @@ use super::Directory;
 use crate::domain::{ConversationId, UserId};
 use crate::storage::StorageError;
 
-pub const STATEMENTS: &[&str] = &[LISTED, PEERS, READ_RECEIPTS];
+pub const STATEMENTS: &[&str] = &[LISTED, PEERS, READ_RECEIPTS, GROUPS, JOINED, SHARING];
 
 const LISTED: &str = "select distinct conversation_id from listing where user_id = $1";
 
@@ -15,6 +15,15 @@ const PEERS: &str = "
     where user_id = $1 and conversation_id = any($2) and kind = 1 and peer_id is not null";
 
 const READ_RECEIPTS: &str = "select id, read_receipts from account where id = any($1)";
+
+const GROUPS: &str = "
+    select distinct conversation_id from listing where user_id = $1 and kind = 2 and left_at is null and pending_at is null";
+
+const JOINED: &str = "select distinct conversation_id from listing where user_id = $1 and kind = 2 and left_at is null";
+
+const SHARING: &str = "
+    select distinct user_id from listing
+    where user_id = any($1) and conversation_id = any($2) and left_at is null and pending_at is null";
 
 /// All conversations that a user is, was lately, or may be in.
 pub async fn read_listed(directory: &Directory, user: UserId) -> Result<Vec<ConversationId>, StorageError> {
@@ -42,4 +51,29 @@ pub async fn read_read_receipts(
     }
     let rows = directory.client().await?.query(READ_RECEIPTS, &[&users]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Groups that a user is a member of, as far as its list says.
+pub async fn read_groups(directory: &Directory, user: UserId) -> Result<Vec<ConversationId>, StorageError> {
+    let rows = directory.client().await?.query(GROUPS, &[&user]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Groups that a user is or may be a member of.
+pub async fn read_joined(directory: &Directory, user: UserId) -> Result<Vec<ConversationId>, StorageError> {
+    let rows = directory.client().await?.query(JOINED, &[&user]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Of these users, those whose lists have any of these conversations.
+pub async fn find_sharing(
+    directory: &Directory,
+    users: &[UserId],
+    conversations: &[ConversationId],
+) -> Result<Vec<UserId>, StorageError> {
+    if users.is_empty() || conversations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = directory.client().await?.query(SHARING, &[&users, &conversations]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 
 use super::Shard;
 use crate::domain::command::PairState;
+use crate::domain::judge::model::Pair;
 use crate::domain::{ConversationId, JoinToken, Role, Seq, Timestamp, UserId};
 use crate::storage::StorageError;
 
@@ -107,18 +108,12 @@ const READ_PAIR: &str = "\
 select c.pair_flags, c.pair_version, e.epoch, clock_timestamp() from conversation c, epoch e where c.id = $1 and c.kind = 1";
 
 /// What stands between the two users of a direct conversation; none where there is no row.
-pub async fn read_pair(shard: &Shard, conversation: ConversationId) -> Result<Option<PairState>, StorageError> {
+pub async fn read_pair(shard: &Shard, conversation: ConversationId) -> Result<Option<(Pair, PairState)>, StorageError> {
     let row = shard.client().await?.query_opt(READ_PAIR, &[&conversation]).await?;
     row.map(|row| {
-        let flags: i32 = row.try_get(0)?;
-        Ok(PairState {
-            low_blocks_high: flags & 1 != 0,
-            high_blocks_low: flags & 2 != 0,
-            is_friends: flags & 4 != 0,
-            version: row.try_get(1)?,
-            epoch: row.try_get(2)?,
-            at: row.try_get(3)?,
-        })
+        let pair = Pair::from_flags(row.try_get(1)?, row.try_get(0)?);
+        let state = pair.state(row.try_get(2)?, row.try_get(3)?);
+        Ok((pair, state))
     })
     .transpose()
 }

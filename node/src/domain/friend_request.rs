@@ -1,0 +1,29 @@
+//! Friend requests, as one of the two sees them.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The user has asked.
+    Outgoing,
+    /// The other has.
+    Incoming,
+}
+
+impl Direction {
+    /// As kept in the database; 0 is none.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::Outgoing => 1,
+            Self::Incoming => 2,
+        }
+    }
+    pub const fn from_code(code: i16) -> Option<Self> {
+        match code {
+            1 => Some(Self::Outgoing),
+            2 => Some(Self::Incoming),
+            _ => None,
+        }
+    }
+}

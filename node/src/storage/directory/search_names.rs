@@ -1,0 +1,143 @@
+//! Users by name: an index that follows the accounts, read by the beginning of a name or by how similar a word is.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+
+use super::Directory;
+use super::profiles::profile_of;
+use crate::domain::UserId;
+use crate::domain::profile::Profile;
+use crate::domain::search_name::{SearchQuery, names_of};
+use crate::storage::StorageError;
+
+pub const STATEMENTS: &[&str] =
+    &[HAS_UNINDEXED, TAKE_UNINDEXED, REMOVE_NAMES, ADD_NAMES, MARK_INDEXED, FIND_BEGINNING, LIMIT_TIME, FIND_SIMILAR];
+
+/// Users of one query that are only similar, at most: those after them are less so.
+const SIMILAR_MAX: i64 = 500;
+/// Looking for similar ones ends here: what begins with the query was found before.
+const SIMILAR_TIME: Duration = Duration::from_millis(500);
+
+const HAS_UNINDEXED: &str = "select exists (select from account where not is_indexed)";
+
+/// Whether some account was made or renamed since its names were written.
+pub async fn has_unindexed(directory: &Directory) -> Result<bool, StorageError> {
+    let client = directory.client().await?;
+    Ok(client.query_one(HAS_UNINDEXED, &[]).await?.try_get(0)?)
+}
+
+/// The lock makes a rename either earlier than this, and seen, or later, and a reason to come again.
+const TAKE_UNINDEXED: &str = "\
+select id, username, display_name, deleted_at is not null from account
+where not is_indexed order by id limit $1 for no key update";
+
+const REMOVE_NAMES: &str = "delete from search_name where user_id = any($1)";
+
+const ADD_NAMES: &str = "\
+insert into search_name (user_id, name, word)
+select * from unnest($1::uuid[], $2::text[], $3::text[]) on conflict (user_id, name) do nothing";
+
+const MARK_INDEXED: &str = "update account set is_indexed = true where id = any($1)";
+
+/// Writes the names of up to `limit` accounts that lack them. Answers how many there were.
+pub async fn index_some(directory: &Directory, limit: i64) -> Result<usize, StorageError> {
+    let mut client = directory.client().await?;
+    let transaction = client.transaction().await?;
+    let rows = transaction.query(TAKE_UNINDEXED, &[&limit]).await?;
+    let mut accounts: Vec<UserId> = Vec::with_capacity(rows.len());
+    let (mut users, mut names, mut words) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        let user: UserId = row.try_get(0)?;
+        accounts.push(user);
+        if row.try_get(3)? {
+            continue;
+        }
+        for found in names_of(row.try_get(1)?, row.try_get(2)?) {
+            users.push(user);
+            names.push(found.name);
+            words.push(found.word);
+        }
+    }
+    if !accounts.is_empty() {
+        transaction.execute(REMOVE_NAMES, &[&accounts]).await?;
+        transaction.execute(ADD_NAMES, &[&users, &names, &words]).await?;
+        transaction.execute(MARK_INDEXED, &[&accounts]).await?;
+    }
+    transaction.commit().await?;
+    Ok(accounts.len())
+}
+
+/// In the order of the names, each user at the first name that fits. `$1` is where to begin, `$7` what the names begin with.
+const FIND_BEGINNING: &str = "\
+select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, s.name
+from search_name s join account a on a.id = s.user_id
+where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($3, $4)
+  and a.disabled_at is null and a.deleted_at is null
+  and not exists (select from block b where b.user_id = s.user_id and b.other_id = $5 and b.is_active)
+  and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $7 and e.name < s.name)
+order by s.name, s.user_id limit $6";
+
+/// Users one of whose names begins with the query, and who do not block `reader`, after a name and user.
+pub async fn find_beginning(
+    directory: &Directory,
+    reader: UserId,
+    query: &SearchQuery,
+    after: Option<(&str, UserId)>,
+    limit: i64,
+) -> Result<Vec<(Profile, String)>, StorageError> {
+    let (name, user) = after.unwrap_or(("", UserId::ALL));
+    let from = name.max(&query.beginning);
+    let client = directory.client().await?;
+    let rows =
+        client.query(FIND_BEGINNING, &[&from, &query.end, &name, &user, &reader, &limit, &query.beginning]).await?;
+    rows.iter().map(|row| Ok((profile_of(row)?, row.try_get(7)?))).collect()
+}
+
+const LIMIT_TIME: &str = "select set_config('statement_timeout', $1, true)";
+
+/// The candidates are cut before accounts are looked at, so that their number is bounded.
+const FIND_SIMILAR: &str = "\
+with candidate as materialized (
+    select user_id, max(similarity(word, $1)) as score from search_name
+    where word % $1 group by user_id order by score desc, user_id limit $2
+)
+select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, c.score
+from candidate c join account a on a.id = c.user_id
+where a.disabled_at is null and a.deleted_at is null
+  and ($3::float4 is null or c.score < $3 or c.score = $3 and c.user_id > $4)
+  and not exists (select from block b where b.user_id = c.user_id and b.other_id = $5 and b.is_active)
+  and not exists (select from search_name e where e.user_id = c.user_id and e.name >= $6 and e.name < $7)
+order by c.score desc, c.user_id limit $8";
+
+/// Users with a word similar to the query's, the most similar first, without those whom [`find_beginning`] finds, after a score and
+/// user. None where that takes too long.
+pub async fn find_similar(
+    directory: &Directory,
+    reader: UserId,
+    query: &SearchQuery,
+    after: Option<(f32, UserId)>,
+    limit: i64,
+) -> Result<Vec<(Profile, f32)>, StorageError> {
+    let Some(word) = &query.word else {
+        return Ok(Vec::new());
+    };
+    let (score, user) = after.unzip();
+    let mut client = directory.client().await?;
+    let transaction = client.transaction().await?;
+    transaction.query_one(LIMIT_TIME, &[&SIMILAR_TIME.as_millis().to_string()]).await?;
+    let found = transaction
+        .query(FIND_SIMILAR, &[word, &SIMILAR_MAX, &score, &user, &reader, &query.beginning, &query.end, &limit])
+        .await;
+    let rows = match found {
+        Ok(rows) => rows,
+        Err(StorageError::Overloaded(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    transaction.commit().await?;
+    rows.iter().map(similar_of).collect()
+}
+
+fn similar_of(row: &Row) -> Result<(Profile, f32), StorageError> {
+    Ok((profile_of(row)?, row.try_get(7)?))
+}
