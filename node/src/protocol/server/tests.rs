@@ -119,6 +119,11 @@ fn other_frames() -> Vec<Frame> {
             muted_until: None,
             read_receipts: Some(false),
         }),
+        message_hidden(&HiddenData {
+            message_id: conversation_id.message(Seq(2)),
+            conversation_id,
+            message_seq: Seq(2),
+        }),
         typing(&TypingData { user_id: user(1), conversation_id, is_typing: true }),
         status(&StatusData { user_id: user(1), status: "offline", last_seen_at: Some(AT) }),
         status(&StatusData { user_id: user(1), status: "busy", last_seen_at: None }),

@@ -14,17 +14,22 @@ const UNINDEXED_MAX: i64 = 2_000;
 /// Edits looked at in what is not indexed yet.
 const EDITS_MAX: i64 = 500;
 
-/// The visible part of each log that the user is in; of it the blocks with all the bits, and what is not indexed yet.
+/// The visible part of each log that the user is in; of it the blocks with all the bits, and what is not indexed yet. Each row is
+/// looked up by its key, however many logs there are.
 const BLOCKS: &str = "
     with mine as materialized (
         select c.id, coalesce(m.first_seq, 1) as first_seq, c.last_seq, c.last_created_at,
                coalesce(s.indexed_seq, 0) as indexed_seq
         from unnest($2::uuid[]) as w (id)
-        join conversation c on c.id = w.id
-        left join member m on m.conversation_id = c.id and m.user_id = $1
-        left join search_state s on s.conversation_id = c.id
-        where c.last_ordinal > 0
-          and (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)),
+        cross join lateral (
+            select id, kind, low_user, high_user, last_seq, last_created_at, is_dissolved
+            from conversation where conversation.id = w.id and last_ordinal > 0 limit 1) c
+        left join lateral (
+            select user_id, first_seq, left_seq from member
+            where c.kind = 2 and member.conversation_id = c.id and member.user_id = $1 limit 1) m on true
+        left join lateral (
+            select indexed_seq from search_state where search_state.conversation_id = c.id limit 1) s on true
+        where (c.low_user = $1 or c.high_user = $1 or m.user_id is not null and m.left_seq is null and not c.is_dissolved)),
     found as (
         select mine.id, mine.first_seq as visible_seq, b.first_seq, b.last_seq, b.last_at, false as is_unindexed
         from mine cross join lateral (
