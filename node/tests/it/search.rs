@@ -326,10 +326,11 @@ async fn measured() {
                        else chr(19968 + (n * 7919) % 4000) || chr(19968 + (n * 104729) % 4000) end as word
              from generate_series(0, 4999) n;
              create unique index on word (n);
-             create function words(seed int8) returns text language sql volatile as $$
-                 select string_agg(w.word, '') from generate_series(1, 5 + (random() * 12)::int) g
-                 cross join lateral (select floor(power(random(), 3) * 5000)::int + 0 * g as n) r
-                 join word w on w.n = r.n where seed is not null $$;",
+             create table content as
+             select n, (select string_agg(w.word, '') from generate_series(1, 5 + n % 13) g
+                        cross join lateral (select floor(power(random(), 3) * 5000)::int + 0 * (g + n) as place) r
+                        join word w on w.n = r.place) as text
+             from generate_series(0, 19999) n;",
         )
         .await
         .unwrap();
@@ -350,9 +351,11 @@ async fn measured() {
             .execute(
                 "insert into entry (id, client_key, sender_id, sender_name, kind, body, ordinal, boot, created_at)
                  select (left(id::text, 26) || lpad(to_hex(seq), 10, '0'))::uuid, id, $3, 'somebody', 1,
-                        json_build_object('message_type', 'text', 'content', words(seq))::text, seq, id,
+                        json_build_object('message_type', 'text', 'content', c.text)::text, seq, id,
                         now() - interval '300 days' * (1 - (seq - random()) / $2)
-                 from unnest($1::uuid[]) id, generate_series(1, $2::int) seq",
+                 from unnest($1::uuid[]) id, generate_series(1, $2::int) seq
+                 cross join lateral (select floor(random() * 20000)::int + 0 * seq as n) r
+                 join content c on c.n = r.n",
                 &[&part, &count, &alice.id],
             )
             .await
