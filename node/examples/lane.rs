@@ -42,7 +42,11 @@ async fn measure(url: String, time: Duration, pairs: usize, lanes: usize) -> Res
     let tasks = Tasks::default();
     let policy = Settings { enable_first_message_limit: false, ..Settings::default() }.policy();
     let boot = BootId::random();
-    let providers = Providers { boot: Arc::new(move || boot), policy: Arc::new(move || policy) };
+    let providers = Providers {
+        boot: Arc::new(move || boot),
+        policy: Arc::new(move || policy),
+        subscribed: Arc::new(|| Arc::from([])),
+    };
     let (shards, commits) = open(&config, providers, &tasks).await?;
     let batches = Arc::new(AtomicU64::new(0));
     for mut receiver in commits {

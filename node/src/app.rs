@@ -28,6 +28,7 @@ use crate::memory::rates::Rates;
 use crate::memory::search_notes::SearchNotes;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
+use crate::memory::subscriptions::Subscriptions;
 use crate::memory::told_broadcasts::ToldBroadcasts;
 use crate::memory::unread::UnreadCounts;
 use crate::memory::used_tokens::UsedTokens;
@@ -61,6 +62,8 @@ pub struct App {
     pub foreign_users: ForeignUsers,
     pub passwords: Passwords,
     pub standing: Standing,
+    /// Shared with the lanes.
+    pub subscriptions: Subscriptions,
     pub used_tokens: UsedTokens,
     pub login_failures: Failures,
     pub health: HealthMemory,

@@ -39,6 +39,7 @@ use crate::memory::rates::Rates;
 use crate::memory::search_notes::SearchNotes;
 use crate::memory::sessions::Sessions;
 use crate::memory::standing::Standing;
+use crate::memory::subscriptions::Subscriptions;
 use crate::memory::told_broadcasts::ToldBroadcasts;
 use crate::memory::unread::UnreadCounts;
 use crate::memory::used_tokens::UsedTokens;
@@ -46,6 +47,7 @@ use crate::metrics;
 use crate::service::accounts::{follow_key_sets, spread_used_tokens};
 use crate::service::admin::report_node;
 use crate::service::delivery::deliver::start_delivery;
+use crate::service::events::{consume, relay};
 use crate::service::feed::follow_changes;
 use crate::service::messages::index_messages;
 use crate::service::operations::measure_queues::measure_queues;
@@ -105,7 +107,9 @@ impl Node {
         let database = &config.directory;
         let directory = Directory::new(Database::new("directory", &database.url, database.pool_size, &tasks)?);
         let (router, events) = Router::start(router_config(&config)?).await?;
-        let (shards, commits) = shard::open::open(&config, providers(&router, &settings), &tasks).await?;
+        let subscriptions = Subscriptions::default();
+        let (shards, commits) =
+            shard::open::open(&config, providers(&router, &settings, &subscriptions), &tasks).await?;
 
         let app = Arc::new(App {
             clock: Clock::default(),
@@ -132,6 +136,7 @@ impl Node {
             foreign_users: ForeignUsers::default(),
             passwords: Passwords::new(config.limits.password_hashes_max),
             standing: Standing::default(),
+            subscriptions,
             used_tokens: UsedTokens::default(),
             login_failures: Failures::default(),
             health: HealthMemory::default(),
@@ -176,6 +181,8 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     follow_changes::start(app).await;
     spread_used_tokens::start(app);
     follow_key_sets::start(app);
+    relay::start(app);
+    consume::start(app);
     app.tasks.spawn("report-node", report_node::report_regularly(Arc::clone(app)));
 }
 
@@ -188,9 +195,13 @@ fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
 }
 
 /// What the lanes ask anew for every batch.
-fn providers(router: &Router, settings: &Arc<ArcSwap<Settings>>) -> Providers {
-    let (router, settings) = (router.clone(), Arc::clone(settings));
-    Providers { boot: Arc::new(move || router.boot()), policy: Arc::new(move || settings.load().policy()) }
+fn providers(router: &Router, settings: &Arc<ArcSwap<Settings>>, subscriptions: &Subscriptions) -> Providers {
+    let (router, settings, subscriptions) = (router.clone(), Arc::clone(settings), subscriptions.clone());
+    Providers {
+        boot: Arc::new(move || router.boot()),
+        policy: Arc::new(move || settings.load().policy()),
+        subscribed: Arc::new(move || subscriptions.of_messages()),
+    }
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {

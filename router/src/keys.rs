@@ -56,6 +56,11 @@ impl Keys {
         format!("{}bucket:{{{name}}}", self.prefix)
     }
 
+    /// Stream: events for whoever subscribes.
+    pub(crate) fn topics(&self) -> String {
+        format!("{}topics", self.prefix)
+    }
+
     pub(crate) fn lock(&self, name: &str) -> String {
         format!("{}lock:{{{name}}}", self.prefix)
     }

@@ -25,6 +25,7 @@ mod scripts;
 mod shared;
 mod status;
 mod tasks;
+mod topics;
 mod value;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use event::{Event, RoutesGoneReason};
 pub use ids::{BootId, NodeId, Route, SessionId};
 pub use lock::Lock;
 pub use routes::{Registered, Restored};
+pub use topics::TopicEntry;
 
 /// One node's hold on Redis. Clones share it.
 #[derive(Clone)]

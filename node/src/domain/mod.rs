@@ -32,6 +32,7 @@ pub mod sync;
 pub mod template;
 pub mod text;
 pub mod timestamp;
+pub mod topic;
 
 pub use conversation::{ConversationKind, ConversationRef, Role};
 pub use entry::{Body, Entry, EntryKind};

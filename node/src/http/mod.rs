@@ -3,6 +3,7 @@
 pub mod admin_cluster;
 pub mod admin_notifications;
 pub mod admin_settings;
+pub mod admin_topics;
 pub mod admin_users;
 pub mod auth;
 pub mod broadcasts;
@@ -175,6 +176,7 @@ fn notifications() -> Router<Arc<App>> {
 fn admin() -> Router<Arc<App>> {
     Router::new()
         .route("/audit", get(admin_cluster::audit))
+        .route("/dead-letters", get(admin_topics::dead_letters))
         .route("/nodes", get(admin_cluster::nodes))
         .route("/notification-templates", get(admin_notifications::list).post(admin_notifications::create))
         .route(
@@ -186,6 +188,8 @@ fn admin() -> Router<Arc<App>> {
         .route("/settings/reload", post(admin_settings::reload))
         .route("/settings/{key}", post(admin_settings::set))
         .route("/stats", get(admin_cluster::stats))
+        .route("/subscriptions", get(admin_topics::list).post(admin_topics::create))
+        .route("/subscriptions/{id}", delete(admin_topics::delete))
         .route("/users", get(admin_users::list))
         .route("/users/{id}", get(admin_users::one).patch(admin_users::change))
         .route("/users/{id}/sessions", delete(admin_users::end_sessions))

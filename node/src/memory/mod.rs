@@ -15,6 +15,7 @@ pub mod rates;
 pub mod search_notes;
 pub mod sessions;
 pub mod standing;
+pub mod subscriptions;
 pub mod told_broadcasts;
 pub mod unread;
 pub mod used_tokens;

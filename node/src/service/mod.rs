@@ -7,6 +7,7 @@ pub mod ask_shards;
 pub mod carry_through;
 pub mod conversations;
 pub mod delivery;
+pub mod events;
 pub mod feed;
 pub mod friends;
 pub mod groups;

@@ -3,6 +3,7 @@
 pub mod directory;
 pub mod error;
 pub mod migrate;
+pub mod outbox;
 pub mod pool;
 pub mod provision;
 pub mod shard;

@@ -31,7 +31,11 @@ impl Lanes {
         let tasks = Tasks::default();
         let boot = BootId::random();
         let policy = settings.policy();
-        let providers = Providers { boot: Arc::new(move || boot), policy: Arc::new(move || policy) };
+        let providers = Providers {
+            boot: Arc::new(move || boot),
+            policy: Arc::new(move || policy),
+            subscribed: Arc::new(|| Arc::from([])),
+        };
         let (shards, commits) = open(&config, providers, &tasks).await.unwrap();
         let delivered = Arc::new(Mutex::new(Vec::new()));
         for mut receiver in commits {
@@ -438,7 +442,11 @@ async fn a_shard_that_is_away_answers_within_two_seconds() {
     let tasks = Tasks::default();
     let boot = BootId::random();
     let policy = unlimited().policy();
-    let providers = Providers { boot: Arc::new(move || boot), policy: Arc::new(move || policy) };
+    let providers = Providers {
+        boot: Arc::new(move || boot),
+        policy: Arc::new(move || policy),
+        subscribed: Arc::new(|| Arc::from([])),
+    };
     let (shards, _commits) = open(&config, providers, &tasks).await.unwrap();
     let (alice, bob) = (actor("Alice"), actor("Bob"));
     for _ in 0..5 {

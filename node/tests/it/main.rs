@@ -44,4 +44,5 @@ mod sessions;
 mod statements;
 mod support;
 mod sync;
+mod topics;
 mod unread;

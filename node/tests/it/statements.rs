@@ -8,7 +8,7 @@ use herald_node::storage::shard::{
     read_message, read_own_messages, read_readers, read_sizes, read_snapshot, read_states, read_written, search, slots,
     write_received,
 };
-use herald_node::storage::{directory, migrate, pool, provision};
+use herald_node::storage::{directory, migrate, outbox, pool, provision};
 use tokio_postgres::NoTls;
 
 use super::support::{Databases, rust_files};
@@ -33,7 +33,9 @@ const OF_DIRECTORY: &[&[&str]] = &[
     directory::seed::STATEMENTS,
     directory::settings::STATEMENTS,
     directory::templates::STATEMENTS,
+    directory::topics::STATEMENTS,
     directory::used_tokens::STATEMENTS,
+    outbox::STATEMENTS,
     migrate::STATEMENTS_DIRECTORY,
     pool::STATEMENTS,
     provision::STATEMENTS,
@@ -59,6 +61,7 @@ const OF_SHARDS: &[&[&str]] = &[
     search::STATEMENTS,
     slots::STATEMENTS,
     write_received::STATEMENTS,
+    outbox::STATEMENTS,
     migrate::STATEMENTS_SHARD,
     pool::STATEMENTS,
 ];

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::load_settings::load_settings;
+use super::load_subscriptions::load_subscriptions;
 use super::tell_broadcasts::{begin_telling, tell_broadcasts};
 use crate::app::App;
 use crate::domain::{LoginId, UserId};
@@ -96,6 +97,9 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
     if reload_settings {
         load_settings(app).await?;
     }
+    if fresh.iter().any(|change| change.kind == "subscription") {
+        load_subscriptions(app).await?;
+    }
     for change in &fresh {
         apply(app, change);
     }
@@ -117,6 +121,7 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
 async fn read_beginning(app: &Arc<App>, follower: &mut Follower) -> Result<Vec<Change>> {
     let beginning = changes::read_beginning(&app.directory, token_life(app) + CLOCK_MARGIN).await?;
     load_settings(app).await?;
+    load_subscriptions(app).await?;
     begin_telling(app).await?;
     app.standing.replace_out(beginning.out_users.iter().copied());
     for session in app.hub.all() {
@@ -150,7 +155,7 @@ fn apply(app: &App, change: &Change) {
             }
         }
         "roles_changed" => set_roles(app, change),
-        "setting" | "broadcast" => {}
+        "setting" | "subscription" | "broadcast" => {}
         other => warn!(kind = other, "a change that this version does not know"),
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod follow_changes;
 pub mod load_settings;
+pub mod load_subscriptions;
 pub mod tell_broadcasts;

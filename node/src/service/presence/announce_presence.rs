@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use herald_router::{BootId, Route};
 use serde::Serialize;
+use serde_json::json;
 use tracing::debug;
 
 use crate::app::App;
+use crate::domain::topic::Topic;
 use crate::domain::{Timestamp, UserId};
 use crate::memory::presence::{Cause, RECONNECT_TIME};
 use crate::protocol::server::{self, StatusData};
 use crate::service::delivery::signal::signal_users;
+use crate::service::events::emit::emit_unkept;
 use crate::service::people::look_up_pairs::friends_of;
 use crate::storage::error::cause;
 
@@ -108,6 +111,9 @@ async fn announce(app: &App, due: &[(UserId, Cause)]) {
             Cause::Chosen => true,
         };
         if is_news {
+            if !is_offline && *cause == Cause::Came {
+                emit_unkept(app, Topic::UserOnline(*user), || json!({"user_id": user, "status": seen.status})).await;
+            }
             tell_friends(app, *user, seen).await;
         }
     }

@@ -14,7 +14,7 @@ use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
 
 pub const STATEMENTS: &[&str] =
-    &[LOCK_BROADCASTS, INSERT_BROADCAST, TELL_BROADCAST, NEWEST_NUMBER, READ_AFTER, LIST_BROADCASTS];
+    &[LOCK_BROADCASTS, INSERT_BROADCAST, PUBLISH_BROADCAST, TELL_BROADCAST, NEWEST_NUMBER, READ_AFTER, LIST_BROADCASTS];
 
 /// A broadcast as the history shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -38,14 +38,20 @@ select coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, greatest(clock_time
 from broadcast
 returning number, id, kind, title, content, data, created_by, created_at";
 
+const PUBLISH_BROADCAST: &str = "\
+insert into outbox (id, topic, payload, created_at)
+select id, $2, json_build_object('notification_id', id, 'title', title, 'created_by', created_by)::text, created_at
+from broadcast where id = $1";
+
 const TELL_BROADCAST: &str = "insert into change (kind, subject) values ('broadcast', $1)";
 
-/// Keeps one, and tells all nodes that there is news.
+/// Keeps one, and tells all nodes that there is news. `topic`: where somebody subscribes to it.
 pub async fn insert_broadcast(
     directory: &Directory,
     id: NotificationId,
     new: &NewNotification,
     audit: AuditRecord<'_>,
+    topic: Option<&str>,
 ) -> Result<Broadcast, StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
@@ -53,6 +59,9 @@ pub async fn insert_broadcast(
     let (kind, data) = (new.kind.as_str(), new.data.to_string());
     let author = audit.author.id;
     let row = transaction.query_one(INSERT_BROADCAST, &[&id, &kind, &new.title, &new.content, &data, &author]).await?;
+    if let Some(topic) = topic {
+        transaction.execute(PUBLISH_BROADCAST, &[&id, &topic]).await?;
+    }
     transaction.execute(TELL_BROADCAST, &[&id.to_string()]).await?;
     audit::write(&transaction, audit).await?;
     transaction.commit().await?;

@@ -13,14 +13,29 @@ use crate::storage::StorageError;
 
 pub const STATEMENTS: &[&str] = &[INSERT_EVENT, LIST_EVENTS, LIST_EVENTS_OF_TYPE, COUNT_EVENTS, FORGET_EVENTS];
 
+/// The outbox has a row where a topic is given.
 const INSERT_EVENT: &str = "\
-insert into event (id, user_id, type, level, payload) values ($1, $2, $3, $4, $5)
-returning id, user_id, type, level, payload, created_at";
+with made as (
+    insert into event (id, user_id, type, level, payload) values ($1, $2, $3, $4, $5)
+    returning id, user_id, type, level, payload, created_at
+), told as (
+    insert into outbox (id, topic, payload, created_at)
+    select id, $6, json_build_object('event_id', id, 'user_id', user_id, 'type', type, 'level', level,
+                                     'payload', payload::json)::text, created_at
+    from made where $6 is not null
+)
+select id, user_id, type, level, payload, created_at from made";
 
-pub async fn insert_event(directory: &Directory, user: UserId, new: &NewEvent) -> Result<Event, StorageError> {
+/// `topic`: where somebody subscribes to it.
+pub async fn insert_event(
+    directory: &Directory,
+    user: UserId,
+    new: &NewEvent,
+    topic: Option<&str>,
+) -> Result<Event, StorageError> {
     let client = directory.client().await?;
     let (id, level, payload) = (EventId::random(), new.level.as_str(), new.payload.to_string());
-    event_of(&client.query_one(INSERT_EVENT, &[&id, &user, &new.r#type, &level, &payload]).await?)
+    event_of(&client.query_one(INSERT_EVENT, &[&id, &user, &new.r#type, &level, &payload, &topic]).await?)
 }
 
 /// Which reports are asked for; `None`: all.

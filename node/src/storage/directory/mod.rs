@@ -19,6 +19,7 @@ pub mod search_names;
 pub mod seed;
 pub mod settings;
 pub mod templates;
+pub mod topics;
 pub mod used_tokens;
 
 use super::{Client, Database, StorageError};

@@ -14,6 +14,7 @@ use crate::config::{Config, ShardDatabase};
 use crate::domain::BootId;
 use crate::domain::ids::SLOT_COUNT;
 use crate::domain::settings::Policy;
+use crate::domain::topic::Pattern;
 use crate::storage::{Database, StorageError};
 use crate::tasks::Tasks;
 
@@ -30,6 +31,8 @@ pub struct Providers {
     pub boot: Arc<dyn Fn() -> BootId + Send + Sync>,
     /// The run-time settings that decide inside the write.
     pub policy: Arc<dyn Fn() -> Policy + Send + Sync>,
+    /// Patterns of those who want to know of messages, mostly none.
+    pub subscribed: Arc<dyn Fn() -> Arc<[Pattern]> + Send + Sync>,
 }
 
 /// The shard databases of a configuration: where none is named, the directory's database is the only one.

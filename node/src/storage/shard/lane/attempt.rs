@@ -111,7 +111,8 @@ impl Lane {
     async fn judge_and_write(&mut self, link: &Link, batch: Vec<Queued>, found: Found, begun: Instant) -> After {
         let mut model = found.model;
         let verdicts = judge(&mut model, batch.iter().enumerate().map(|(index, queued)| queued.asked(index)));
-        let changes = match Changes::of(&model) {
+        let subscribed = (self.context.providers.subscribed)();
+        let changes = match Changes::of(&model, &subscribed) {
             Ok(changes) => changes,
             Err(error) => return self.failed(link, batch, Mode::Waiting, error).await,
         };

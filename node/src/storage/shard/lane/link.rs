@@ -75,6 +75,7 @@ statements!(
     update_invites: write::INVITES,
     insert_hides: write::HIDES,
     upsert_read_marks: write::READ_MARKS,
+    insert_outbox: write::OUTBOX,
     create: create::CREATE,
     raise_epoch: recover::RAISE_EPOCH,
     find_written: recover::FIND_WRITTEN,

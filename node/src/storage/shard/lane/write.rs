@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::link::Link;
 use crate::domain::judge::model::{Conversation, Detail, Member, Model, NewEntry};
-use crate::domain::{BootId, ConversationId, InviteSecret, JoinToken, MessageId, Seq, Timestamp, UserId};
+use crate::domain::topic::{Pattern, Topic};
+use crate::domain::{Body, BootId, ConversationId, InviteSecret, JoinToken, MessageId, Seq, Timestamp, UserId};
 use crate::storage::StorageError;
 
 pub(super) const ENTRIES: &str = "\
@@ -98,6 +99,11 @@ pub(super) const READ_MARKS: &str = "\
         set seqs = (read_mark.seqs || excluded.seqs)[greatest(cardinality(read_mark.seqs) - 30, 1):],
             times = (read_mark.times || excluded.times)[greatest(cardinality(read_mark.times) - 30, 1):]";
 
+/// Only for messages that somebody subscribes to.
+pub(super) const OUTBOX: &str = "\
+    insert into outbox (id, topic, payload, created_at)
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])";
+
 /// Columns of one statement. Strings stay where they are; what is copied is small.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident<$life:lifetime> { $($field:ident: $kind:ty),* $(,)? }) => {
@@ -148,6 +154,7 @@ columns!(PersonalColumns<'a> {
     read_receipts: Option<bool>,
 });
 columns!(InviteColumns<'a> { conversation: ConversationId, secret: InviteSecret, uses: i32 });
+columns!(OutboxColumns<'a> { id: Uuid, topic: String, payload: String, created_at: Timestamp });
 
 /// Everything that a judged batch writes.
 #[derive(Debug, Default)]
@@ -165,14 +172,19 @@ pub(super) struct Changes<'a> {
     invites: InviteColumns<'a>,
     hides: HideColumns<'a>,
     read_marks: ReadMarkColumns<'a>,
+    outbox: OutboxColumns<'a>,
     now: Timestamp,
 }
 
 impl<'a> Changes<'a> {
-    pub fn of(model: &'a Model) -> Result<Self, StorageError> {
+    /// `subscribed`: patterns of those who want to know of messages.
+    pub fn of(model: &'a Model, subscribed: &[Pattern]) -> Result<Self, StorageError> {
         let mut changes = Self { now: model.book.now, ..Self::default() };
         for fresh in &model.book.entries {
             changes.add_entry(fresh)?;
+            if !subscribed.is_empty() {
+                changes.tell_of(fresh, subscribed);
+            }
         }
         for conversation in model.conversations.values().filter(|conversation| conversation.is_changed) {
             changes.add_conversation(conversation);
@@ -248,6 +260,25 @@ impl<'a> Changes<'a> {
         columns.ordinal.push(entry.ordinal);
         columns.created_at.push(entry.created_at);
         Ok(())
+    }
+
+    /// What happened, without what was said.
+    fn tell_of(&mut self, fresh: &NewEntry, subscribed: &[Pattern]) {
+        let (entry, id) = (&fresh.entry, fresh.entry.id);
+        let Body::Message(message) = &entry.body else { return };
+        let topic = Topic::Message(id.conversation()).to_string();
+        if !subscribed.iter().any(|pattern| pattern.matches(&topic)) {
+            return;
+        }
+        let payload = serde_json::json!({
+            "message_id": id, "conversation_id": id.conversation(), "seq": id.seq(), "sender_id": entry.sender_id,
+            "message_type": message.message_type, "created_at": entry.created_at,
+        });
+        let columns = &mut self.outbox;
+        columns.id.push(id.0);
+        columns.topic.push(topic);
+        columns.payload.push(payload.to_string());
+        columns.created_at.push(entry.created_at);
     }
 
     fn add_conversation(&mut self, conversation: &'a Conversation) {
@@ -347,7 +378,7 @@ pub(super) async fn write(
 ) -> Result<(), tokio_postgres::Error> {
     let Changes { entries, pairs, groups, details, .. } = changes;
     let Changes { bodies, joined, members, reactions, mentions, personals, .. } = changes;
-    let Changes { invites, hides, read_marks, now, .. } = changes;
+    let Changes { invites, hides, read_marks, outbox, now, .. } = changes;
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
         write!(
@@ -405,6 +436,7 @@ pub(super) async fn write(
         write!(link, update_invites, invites, conversation, secret, uses),
         write!(link, insert_hides, hides, user, message),
         write!(link, upsert_read_marks, read_marks, conversation, user, seq; now),
+        write!(link, insert_outbox, outbox, id, topic, payload, created_at),
         end,
     );
     results.0?;
@@ -420,5 +452,6 @@ pub(super) async fn write(
     results.10?;
     results.11?;
     results.12?;
-    results.13
+    results.13?;
+    results.14
 }

@@ -12,3 +12,14 @@ create table invite (
     primary key (conversation_id, id)
 );
 create unique index invite_secret on invite (conversation_id, secret);
+
+-- Events to be published, as in the directory; this is the directory's where a database is both.
+create table if not exists outbox (
+    id           uuid primary key,
+    topic        text not null,
+    payload      text not null,                   -- JSON
+    created_at   timestamptz not null default clock_timestamp(),
+    published_at timestamptz
+);
+create index if not exists outbox_waiting on outbox (created_at, id) where published_at is null;
+create index if not exists outbox_published on outbox (published_at) where published_at is not null;
