@@ -33,7 +33,7 @@ pub fn start(app: &Arc<App>) {
                 () = app.tasks.stopping() => return,
             }
             rounds = rounds.wrapping_add(1);
-            if let Err(error) = relay(&app, rounds % TIDY_ROUNDS == 0).await {
+            if let Err(error) = relay(&app, rounds.is_multiple_of(TIDY_ROUNDS)).await {
                 let cause: &dyn std::error::Error = &error;
                 tracing::debug!(error = cause, "events wait in their outboxes");
             }
