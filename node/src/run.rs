@@ -47,7 +47,7 @@ use crate::metrics;
 use crate::service::accounts::{follow_key_sets, spread_used_tokens};
 use crate::service::admin::report_node;
 use crate::service::delivery::deliver::start_delivery;
-use crate::service::events::{consume, relay};
+use crate::service::events::{consume_topics, relay_topics};
 use crate::service::feed::follow_changes;
 use crate::service::messages::index_messages;
 use crate::service::operations::measure_queues::measure_queues;
@@ -181,8 +181,8 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     follow_changes::start(app).await;
     spread_used_tokens::start(app);
     follow_key_sets::start(app);
-    relay::start(app);
-    consume::start(app);
+    relay_topics::start(app);
+    consume_topics::start(app);
     app.tasks.spawn("report-node", report_node::report_regularly(Arc::clone(app)));
 }
 

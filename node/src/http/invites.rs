@@ -15,8 +15,10 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::{InviteId, Timestamp, UserId};
 use crate::service::conversations::list_conversations::view_conversation;
-use crate::service::groups::invite::{Link, Wanted, list_invites, make_invite, withdraw_invite};
 use crate::service::groups::join_group::join_group;
+use crate::service::groups::list_invites::{Link, list_invites};
+use crate::service::groups::make_invite::{Wanted, make_invite};
+use crate::service::groups::withdraw_invite::withdraw_invite;
 
 #[derive(Default, Deserialize)]
 pub struct MakeBody {

@@ -45,7 +45,7 @@ async fn titles(cluster: &Cluster, admin: &User) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_subscribe_pays_nothing_and_who_does_is_told_by_rule() {
-    let cluster = Cluster::start(2).await;
+    let cluster = Setup::nodes(2).set("enable_first_message_limit", false).start().await;
     let admin = cluster.user_with_roles("admin", &["admin"]).await;
     let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
     let mut phone = alice.connect(&cluster, 0).await;
@@ -76,7 +76,7 @@ async fn who_does_not_subscribe_pays_nothing_and_who_does_is_told_by_rule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_one_conversation_are_kept_in_the_audit_log_without_their_text() {
-    let cluster = Cluster::start(2).await;
+    let cluster = Setup::nodes(2).set("enable_first_message_limit", false).start().await;
     let admin = cluster.user_with_roles("admin", &["admin"]).await;
     let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
     let mut phone = alice.connect(&cluster, 0).await;

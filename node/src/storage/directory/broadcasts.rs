@@ -40,7 +40,7 @@ returning number, id, kind, title, content, data, created_by, created_at";
 
 const PUBLISH_BROADCAST: &str = "\
 insert into outbox (id, topic, payload, created_at)
-select id, $2, json_build_object('notification_id', id, 'title', title, 'created_by', created_by)::text, created_at
+select id, $2::text, json_build_object('notification_id', id, 'title', title, 'created_by', created_by)::text, created_at
 from broadcast where id = $1";
 
 const TELL_BROADCAST: &str = "insert into change (kind, subject) values ('broadcast', $1)";

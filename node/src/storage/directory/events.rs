@@ -20,9 +20,9 @@ with made as (
     returning id, user_id, type, level, payload, created_at
 ), told as (
     insert into outbox (id, topic, payload, created_at)
-    select id, $6, json_build_object('event_id', id, 'user_id', user_id, 'type', type, 'level', level,
+    select id, $6::text, json_build_object('event_id', id, 'user_id', user_id, 'type', type, 'level', level,
                                      'payload', payload::json)::text, created_at
-    from made where $6 is not null
+    from made where $6::text is not null
 )
 select id, user_id, type, level, payload, created_at from made";
 

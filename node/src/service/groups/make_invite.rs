@@ -1,16 +1,17 @@
-//! Links into a group: owner and admins make, see and withdraw them. A link belongs to the group, not to the one who made it.
+//! Owner and admins make a link into their group. It belongs to the group, not to the one who made it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_role::check_admin;
+use super::list_invites::Link;
 use crate::app::App;
-use crate::domain::invite::{INVITES_MAX, InviteToken, LIFE_MAX_S, USES_MAX};
+use crate::domain::invite::{INVITES_MAX, LIFE_MAX_S, USES_MAX};
 use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::{ConversationId, InviteId, InviteSecret, Refusal, Timestamp, UserId};
 use crate::error::Result;
 use crate::service::limits::check_limit::check_limit;
-use crate::storage::shard::invites::{self, Invite, NewInvite};
+use crate::storage::shard::invites::{NewInvite, insert_invite};
 
 /// What a new link is to be, as a client says it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,19 +19,6 @@ pub struct Wanted {
     pub expires_at: Option<Timestamp>,
     pub expires_in_s: Option<i64>,
     pub max_uses: Option<i64>,
-}
-
-/// A link with the token that it carries.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    pub invite: Invite,
-    pub token: InviteToken,
-}
-
-impl Link {
-    const fn new(group: ConversationId, invite: Invite) -> Self {
-        Self { token: InviteToken { group, secret: invite.secret }, invite }
-    }
 }
 
 pub async fn make_invite(app: &Arc<App>, actor: UserId, group: ConversationId, wanted: Wanted) -> Result<Link> {
@@ -41,29 +29,9 @@ pub async fn make_invite(app: &Arc<App>, actor: UserId, group: ConversationId, w
     let new =
         NewInvite { id: InviteId::of_now(), secret: InviteSecret::random(), created_by: actor, expires_at, max_uses };
     let invites_max = i64::try_from(INVITES_MAX).unwrap_or(i64::MAX);
-    let made = invites::insert_invite(app.shards.of(group)?, group, &new, invites_max).await?;
+    let made = insert_invite(app.shards.of(group)?, group, &new, invites_max).await?;
     let invite = made.ok_or_else(|| Refusal::field("", "the group has 100 links; withdraw one first"))?;
     Ok(Link::new(group, invite))
-}
-
-/// The group's links, newest first, before `before`.
-pub async fn list_invites(
-    app: &Arc<App>,
-    actor: UserId,
-    group: ConversationId,
-    before: Option<InviteId>,
-    limit: usize,
-) -> Result<Vec<Link>> {
-    check_admin(app, actor, group).await?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = invites::read_invites(app.shards.of(group)?, group, before, limit).await?;
-    Ok(found.into_iter().map(|invite| Link::new(group, invite)).collect())
-}
-
-/// From the answer on nobody comes in by this link.
-pub async fn withdraw_invite(app: &Arc<App>, actor: UserId, group: ConversationId, id: InviteId) -> Result<()> {
-    check_admin(app, actor, group).await?;
-    if invites::delete_invite(app.shards.of(group)?, group, id).await? { Ok(()) } else { Err(Refusal::NotFound.into()) }
 }
 
 /// When the link ends; either way of saying it, or never.

@@ -1,0 +1,15 @@
+//! Owner and admins withdraw a link into their group.
+
+use std::sync::Arc;
+
+use super::check_role::check_admin;
+use crate::app::App;
+use crate::domain::{ConversationId, InviteId, Refusal, UserId};
+use crate::error::Result;
+use crate::storage::shard::invites::delete_invite;
+
+/// From the answer on nobody comes in by this link.
+pub async fn withdraw_invite(app: &Arc<App>, actor: UserId, group: ConversationId, id: InviteId) -> Result<()> {
+    check_admin(app, actor, group).await?;
+    if delete_invite(app.shards.of(group)?, group, id).await? { Ok(()) } else { Err(Refusal::NotFound.into()) }
+}
