@@ -408,6 +408,49 @@ async fn templates_are_kept_and_filled_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_given_to_one_template_also_when_many_want_it_at_once() {
+    let cluster = Cluster::start(2).await;
+    let admin = admin_of(&cluster).await;
+    let make = async |node, name: &str| {
+        let body = json!({"name": name, "title": "t", "content": "c"});
+        admin.post(&cluster, node, "/admin/notification-templates", body).await
+    };
+    let mut paths = Vec::new();
+    for number in 0..8 {
+        let made = make(0, &format!("t{number}")).await.expect(201);
+        paths.push(format!("/admin/notification-templates/{}", made["id"].as_str().unwrap()));
+    }
+    let rename = async |(index, path): (usize, &String)| {
+        admin.patch(&cluster, index % 2, path, json!({"name": "wanted"})).await.status
+    };
+    let renames = futures_util::future::join_all(paths.iter().enumerate().map(rename));
+    let (renamed, made) = tokio::join!(renames, make(1, "wanted"));
+    let mut all = renamed;
+    all.push(if made.status == 201 { 200 } else { made.status });
+    all.sort_unstable();
+    assert_eq!(all, [200, 422, 422, 422, 422, 422, 422, 422, 422]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_in_queries_is_refused_as_such() {
+    let cluster = Cluster::start(1).await;
+    let admin = admin_of(&cluster).await;
+    for path in ["/admin/users?query=%00", "/admin/audit?action=%00", "/admin/audit?target=a%00", "/events?type=%00"] {
+        admin.get(&cluster, 0, path).await.refused(422, "invalid_text");
+    }
+    // A text with U+0000, a time beyond all times, a list, no base64.
+    let cursors =
+        ["IlwAIg", "IlwwIg", "IlxcdTAwMDAi", "Ilx1MDAwMCI", "WzkyMjMzNzIwMzY4NTQ3NzU4MDcsIngiXQ", "WzFd", "!"];
+    let lists =
+        ["/admin/users", "/admin/nodes", "/admin/audit", "/admin/notification-templates", "/events", "/broadcasts"];
+    for (cursor, list) in cursors.iter().flat_map(|cursor| lists.iter().map(move |list| (cursor, list))) {
+        let answer = admin.get(&cluster, 0, &format!("{list}?cursor={cursor}")).await;
+        assert!([200, 400].contains(&answer.status), "{list} {cursor} {}", answer.body);
+    }
+    admin.get(&cluster, 0, "/admin/nodes?cursor=Ilx1MDAwMCI").await.refused(400, "invalid_cursor");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_is_paged_and_nothing_changes_it() {
     let cluster = Cluster::start(1).await;
     let admin = admin_of(&cluster).await;

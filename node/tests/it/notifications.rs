@@ -324,3 +324,85 @@ async fn all_of_unicode_comes_back_in_notifications() {
     assert_eq!(response.status(), 422);
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "invalid_text");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_does_not_tell_again_what_is_in_the_list() {
+    let mut cluster = Cluster::start(2).await;
+    let admin = admin_of(&cluster).await;
+    let alice = cluster.user("alice").await;
+    cluster.stop(1).await;
+    broadcast(&admin, &cluster, "while away").await;
+    cluster.start_again(1).await;
+    let mut a = alice.connect(&cluster, 1).await;
+    broadcast(&admin, &cluster, "after").await;
+    assert_eq!(a.expect("notification").await["data"]["title"], "after");
+    assert!(a.has_none("notification", Duration::from_millis(200)).await);
+    assert_eq!(titles(&pages(&alice, &cluster, "/notifications", 50).await), ["after", "while away"]);
+}
+
+fn percentiles(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    format!("p50 {:?}, p99 {:?}", at(50), at(99))
+}
+
+/// `cargo test -p herald-node --test it figures_of_lists -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "figures, not a test: a million users and notifications are made first"]
+async fn figures_of_lists_and_of_finding_users() {
+    let cluster = Cluster::start(1).await;
+    let admin = admin_of(&cluster).await;
+    let alice = cluster.user("alice").await;
+    let directory = cluster.databases.directory().await;
+    let fill = [
+        "insert into account (id, username, username_key, display_name)
+         select gen_random_uuid(), 'user-' || n, 'user-' || n, 'Person ' || n from generate_series(1, 1000000) n",
+        "insert into notification (user_id, id, kind, title, content, data, created_at)
+         select u.id, gen_random_uuid(), 'friend', 't', 'c', '{}', clock_timestamp() - n * interval '1 minute'
+         from (select id from account limit 10000) u, generate_series(1, 100) n",
+        "insert into broadcast (number, id, kind, title, content, data, created_by, created_at)
+         select n, gen_random_uuid(), 'system', 't', 'c', '{}', gen_random_uuid(), clock_timestamp() - (1000 - n) * interval '1 hour'
+         from generate_series(1, 1000) n",
+        "analyze",
+    ];
+    for sql in fill {
+        directory.batch_execute(sql).await.unwrap();
+    }
+    let sql = "insert into notification (user_id, id, kind, title, content, data, created_at)
+               select $1, gen_random_uuid(), 'friend', 't', 'c', '{}', clock_timestamp() - n * interval '1 minute'
+               from generate_series(1, 50000) n";
+    directory.execute(sql, &[&alice.id]).await.unwrap();
+    let measure = async |what: &str, user: &User, path: &str| {
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let begun = std::time::Instant::now();
+            user.get(&cluster, 0, path).await.expect(200);
+            times.push(begun.elapsed());
+        }
+        println!("{what}: {}", percentiles(times));
+    };
+    measure("first page of 50,000 and 1,000 broadcasts", &alice, "/notifications").await;
+    measure("unread only", &alice, "/notifications?unread_only=true").await;
+    let mut page = alice.get(&cluster, 0, "/notifications?limit=200").await.expect(200);
+    for _ in 0..50 {
+        let cursor = page["next_cursor"].as_str().unwrap();
+        page = alice.get(&cluster, 0, &format!("/notifications?limit=200&cursor={cursor}")).await.expect(200);
+    }
+    let deep = format!("/notifications?cursor={}", page["next_cursor"].as_str().unwrap());
+    measure("the page after 10,200", &alice, &deep).await;
+    let begun = std::time::Instant::now();
+    alice.post(&cluster, 0, "/notifications/read-all", json!({})).await.expect(204);
+    println!("read-all of 50,000: {:?}", begun.elapsed());
+    measure("unread only, all read", &alice, "/notifications?unread_only=true").await;
+    for query in ["", "user-99999", "person 7", "nobody has this"] {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let begun = std::time::Instant::now();
+            let answer = admin.get(&cluster, 0, &format!("/admin/users?query={query}")).await;
+            times.push(begun.elapsed());
+            assert!([200, 503].contains(&answer.status), "{}", answer.body);
+        }
+        println!("finding {query:?} among 1,000,000 users: {}", percentiles(times));
+    }
+    measure("stats", &admin, "/admin/stats").await;
+}
