@@ -37,10 +37,11 @@ create table broadcast_state (
     primary key (user_id, number)
 );
 
--- Only of users who have read all: of broadcasts up to this number.
-create table broadcast_read (
-    user_id uuid primary key,
-    number  int8 not null
+-- Only of users who have read all: of broadcasts up to this number, of their own up to this time.
+create table notification_position (
+    user_id          uuid primary key,
+    broadcast_number int8 not null,
+    own_until        timestamptz not null
 );
 
 -- The newest broadcast when the account was made: a user sees those after it. Null, of older accounts: all.

@@ -34,7 +34,7 @@ const LOCK_BROADCASTS: &str = "select pg_advisory_xact_lock(hashtextextended('he
 
 const INSERT_BROADCAST: &str = "\
 insert into broadcast (number, id, kind, title, content, data, created_by, created_at)
-select coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, greatest(clock_timestamp(), max(created_at))
+select coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, greatest(clock_timestamp(), max(created_at) + interval '1 microsecond')
 from broadcast
 returning number, id, kind, title, content, data, created_by, created_at";
 

@@ -19,7 +19,7 @@ pub const STATEMENTS: &[&str] = &[
     DELETE_BUDGET,
     DELETE_NOTIFICATIONS,
     DELETE_BROADCAST_STATES,
-    DELETE_BROADCAST_READ,
+    DELETE_NOTIFICATION_POSITION,
     FINISH,
 ];
 
@@ -102,7 +102,7 @@ delete from notification where user_id = $1 and id in (select id from notificati
 
 const DELETE_BROADCAST_STATES: &str = "delete from broadcast_state where user_id = $1";
 
-const DELETE_BROADCAST_READ: &str = "delete from broadcast_read where user_id = $1";
+const DELETE_NOTIFICATION_POSITION: &str = "delete from notification_position where user_id = $1";
 
 /// Deletes what is listed by a user.
 pub async fn delete_lists(directory: &Directory, user: UserId) -> Result<(), StorageError> {
@@ -110,7 +110,7 @@ pub async fn delete_lists(directory: &Directory, user: UserId) -> Result<(), Sto
     client.execute(DELETE_NAMES, &[&user]).await?;
     client.execute(DELETE_BUDGET, &[&user]).await?;
     client.execute(DELETE_BROADCAST_STATES, &[&user]).await?;
-    client.execute(DELETE_BROADCAST_READ, &[&user]).await?;
+    client.execute(DELETE_NOTIFICATION_POSITION, &[&user]).await?;
     while client.execute(DELETE_NOTIFICATIONS, &[&user, &ROWS_MAX]).await? > 0 {}
     while client.execute(DELETE_LISTING, &[&user, &ROWS_MAX]).await? > 0 {}
     Ok(())

@@ -1,5 +1,5 @@
-//! What users are told: a row for each user, merged in lists with the broadcasts, which have one row for all. A broadcast is read by
-//! its own state or by the position of "read all", and seen by accounts that were made before it.
+//! What users are told: a row for each user, merged in lists with the broadcasts, which have one row for all. Either is read
+//! by its own mark or by the position of "read all"; a broadcast is seen by accounts that were made before it.
 
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use crate::storage::StorageError;
 pub const STATEMENTS: &[&str] = &[
     INSERT_NOTIFICATIONS,
     LIST_NOTIFICATIONS,
+    LIST_UNREAD,
     READ_NOTIFICATION,
     READ_BROADCAST,
-    READ_ALL_OWN,
-    READ_ALL_BROADCASTS,
+    READ_RECENT,
+    MOVE_POSITION,
     DELETE_NOTIFICATION,
     DELETE_BROADCAST,
     FORGET_NOTIFICATIONS,
@@ -59,25 +60,48 @@ pub async fn insert_notifications(
 
 const LIST_NOTIFICATIONS: &str = "\
 with own as (
-    select id, kind, title, content, data, is_read, created_at from notification
-    where user_id = $1 and (created_at, id) < ($2, $3::uuid) and not ($4 and is_read)
-    order by created_at desc, id desc limit $5
+    select id, kind, title, content, data,
+           is_read or created_at <= coalesce((select p.own_until from notification_position p where p.user_id = $1),
+                                             '-infinity') as is_read,
+           created_at
+    from notification
+    where user_id = $1 and (created_at, id) < ($2, $3::uuid)
+    order by created_at desc, id desc limit $4
 ), told as (
     select b.id, b.kind, b.title, b.content, b.data,
-           coalesce(s.is_read, false) or b.number <= coalesce(r.number, 0) as is_read, b.created_at
-    from broadcast b
-    left join broadcast_state s on s.user_id = $1 and s.number = b.number
-    left join broadcast_read r on r.user_id = $1
+           coalesce(s.is_read, false)
+           or b.number <= coalesce((select p.broadcast_number from notification_position p where p.user_id = $1), 0)
+               as is_read,
+           b.created_at
+    from broadcast b left join broadcast_state s on s.user_id = $1 and s.number = b.number
     where b.number > (select coalesce(max(a.broadcast_base), 0) from account a where a.id = $1)
-      and (b.created_at, b.id) < ($2, $3::uuid)
-      and not coalesce(s.is_deleted, false)
-      and not ($4 and (coalesce(s.is_read, false) or b.number <= coalesce(r.number, 0)))
-    order by b.created_at desc, b.id desc limit $5
+      and (b.created_at, b.id) < ($2, $3::uuid) and not coalesce(s.is_deleted, false)
+    order by b.number desc limit $4
 )
 select id, kind, title, content, data, is_read, created_at from own
 union all
 select id, kind, title, content, data, is_read, created_at from told
-order by created_at desc, id desc limit $5";
+order by created_at desc, id desc limit $4";
+
+const LIST_UNREAD: &str = "\
+with own as (
+    select id, kind, title, content, data, is_read, created_at
+    from notification
+    where user_id = $1 and (created_at, id) < ($2, $3::uuid) and not is_read
+      and created_at > coalesce((select p.own_until from notification_position p where p.user_id = $1), '-infinity')
+    order by created_at desc, id desc limit $4
+), told as (
+    select b.id, b.kind, b.title, b.content, b.data, false as is_read, b.created_at
+    from broadcast b left join broadcast_state s on s.user_id = $1 and s.number = b.number
+    where b.number > (select coalesce(max(a.broadcast_base), 0) from account a where a.id = $1)
+      and b.number > coalesce((select p.broadcast_number from notification_position p where p.user_id = $1), 0)
+      and (b.created_at, b.id) < ($2, $3::uuid) and not coalesce(s.is_deleted or s.is_read, false)
+    order by b.number desc limit $4
+)
+select id, kind, title, content, data, is_read, created_at from own
+union all
+select id, kind, title, content, data, is_read, created_at from told
+order by created_at desc, id desc limit $4";
 
 /// Newest first, `before` the last one of the page before.
 pub async fn list_notifications(
@@ -89,7 +113,8 @@ pub async fn list_notifications(
 ) -> Result<Vec<Notification>, StorageError> {
     let client = directory.client().await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client.query(LIST_NOTIFICATIONS, &[&user, &before.0, &before.1, &is_unread_only, &limit]).await?;
+    let sql = if is_unread_only { LIST_UNREAD } else { LIST_NOTIFICATIONS };
+    let rows = client.query(sql, &[&user, &before.0, &before.1, &limit]).await?;
     rows.iter().map(notification_of).collect()
 }
 
@@ -122,18 +147,28 @@ pub async fn read_notification(
     row.as_ref().map(notification_of).transpose()
 }
 
-const READ_ALL_OWN: &str = "update notification set is_read = true where user_id = $1 and not is_read";
+/// Long before this time no transaction that has told a user something is still running: the pool bounds them.
+const UNCOMMITTED_FOR: Duration = Duration::from_mins(1);
 
-const READ_ALL_BROADCASTS: &str = "\
-insert into broadcast_read (user_id, number) select $1, max(number) from broadcast having max(number) is not null
-on conflict (user_id) do update set number = greatest(broadcast_read.number, excluded.number)";
+const READ_RECENT: &str = "\
+update notification set is_read = true
+where user_id = $1 and not is_read and created_at > clock_timestamp() - $2::float8 * interval '1 second'";
 
-/// Marks all as read that there are now; of broadcasts by a position, since their numbers become visible in order.
+const MOVE_POSITION: &str = "\
+insert into notification_position (user_id, broadcast_number, own_until)
+select $1, coalesce(max(number), 0), clock_timestamp() - $2::float8 * interval '1 second' from broadcast
+on conflict (user_id) do update
+set broadcast_number = greatest(notification_position.broadcast_number, excluded.broadcast_number),
+    own_until = greatest(notification_position.own_until, excluded.own_until)";
+
+/// Marks all as read that there are now, however many they are: by a position. The numbers of broadcasts become visible in order. Times
+/// of notifications do not, so the position stays a while behind, and what is newer is marked one by one.
 pub async fn read_all(directory: &Directory, user: UserId) -> Result<(), StorageError> {
     let mut client = directory.client().await?;
+    let back_s = UNCOMMITTED_FOR.as_secs_f64();
     let transaction = client.transaction().await?;
-    transaction.execute(READ_ALL_OWN, &[&user]).await?;
-    transaction.execute(READ_ALL_BROADCASTS, &[&user]).await?;
+    transaction.execute(READ_RECENT, &[&user, &back_s]).await?;
+    transaction.execute(MOVE_POSITION, &[&user, &back_s]).await?;
     transaction.commit().await
 }
 
