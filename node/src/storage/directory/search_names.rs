@@ -68,15 +68,16 @@ pub async fn index_some(directory: &Directory, limit: i64) -> Result<usize, Stor
     Ok(accounts.len())
 }
 
-/// In the order of the names, each user at the first name that fits. `$1` is where to begin, `$7` what the names begin with.
+/// In the order of the names, each user at the first name that fits. The place in `$1` and `$3` is the only lower bound: of two, the scan
+/// may begin at the lesser.
 const FIND_BEGINNING: &str = "\
 select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, s.name
 from search_name s join account a on a.id = s.user_id
-where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($3, $4)
+where (s.name, s.user_id) > ($1, $3) and s.name < $2
   and a.disabled_at is null and a.deleted_at is null
-  and not exists (select from block b where b.user_id = s.user_id and b.other_id = $5 and b.is_active)
-  and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $7 and e.name < s.name)
-order by s.name, s.user_id limit $6";
+  and not exists (select from block b where b.user_id = s.user_id and b.other_id = $4 and b.is_active)
+  and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $6 and e.name < s.name)
+order by s.name, s.user_id limit $5";
 
 /// Users one of whose names begins with the query, and who do not block `reader`, after a name and user.
 pub async fn find_beginning(
@@ -86,11 +87,10 @@ pub async fn find_beginning(
     after: Option<(&str, UserId)>,
     limit: i64,
 ) -> Result<Vec<(Profile, String)>, StorageError> {
-    let (name, user) = after.unwrap_or(("", UserId::ALL));
-    let from = name.max(&query.beginning);
+    let beginning = (query.beginning.as_str(), UserId::ALL);
+    let (name, user) = after.map_or(beginning, |after| after.max(beginning));
     let client = directory.client().await?;
-    let rows =
-        client.query(FIND_BEGINNING, &[&from, &query.end, &name, &user, &reader, &limit, &query.beginning]).await?;
+    let rows = client.query(FIND_BEGINNING, &[&name, &query.end, &user, &reader, &limit, &query.beginning]).await?;
     rows.iter().map(|row| Ok((profile_of(row)?, row.try_get(7)?))).collect()
 }
 
