@@ -98,11 +98,9 @@ async fn sweep(app: &App) {
             let mut behind = behind;
             while !behind.is_empty() {
                 let part: Vec<_> = behind.drain(..behind.len().min(LOGS_MAX)).collect();
-                // What another node is at, or has much more, comes again.
+                // What has much more, or what another node is at, comes again.
                 let Some(again) = index(app, shard, &part).await else { return };
-                if again.len() < part.len() {
-                    behind.extend(again);
-                }
+                behind.extend(again);
             }
             if !pause(app, Duration::from_millis(10)).await {
                 return;

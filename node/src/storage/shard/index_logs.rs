@@ -16,9 +16,9 @@ use crate::storage::StorageError;
 pub const STATEMENTS: &[&str] =
     &[MAKE_STATES, LOCK_STATES, OPEN_BLOCKS, NEW_ENTRIES, TARGETS, BLOCKS_OF, WRITE_BLOCKS, WRITE_STATES, UNINDEXED];
 
-/// Logs of one transaction, and new entries of each that it takes at most.
+/// Logs of one transaction, and new entries that it takes at most: some milliseconds of work, for which it holds its locks.
 pub const LOGS_MAX: usize = 64;
-const ENTRIES_MAX: i64 = 300;
+const ENTRIES_MAX: i64 = 1_000;
 
 const MAKE_STATES: &str = "
     insert into search_state (conversation_id)
@@ -37,10 +37,11 @@ const OPEN_BLOCKS: &str = "
 
 const NEW_ENTRIES: &str = "
     select e.id, e.sender_id, e.kind, e.body, e.created_at
-    from unnest($1::uuid[], $2::uuid[]) as w (low, high)
+    from unnest($1::uuid[], $2::uuid[]) with ordinality as w (low, high, n)
     cross join lateral (
         select id, sender_id, kind, case when kind in (1, 3) then body else '' end as body, created_at from entry
-        where entry.id > w.low and entry.id <= w.high order by entry.id limit $3) e";
+        where entry.id > w.low and entry.id <= w.high order by entry.id limit $3) e
+    order by w.n, e.id limit $3";
 
 const TARGETS: &str = "
     select e.id, e.sender_id, e.kind, e.body, e.created_at
@@ -120,12 +121,16 @@ pub async fn index_logs(shard: &Shard, ids: &[ConversationId]) -> Result<Vec<Con
         transaction.query(NEW_ENTRIES, &[&after, &last, &entries_max]).await
     },);
     put_blocks(&mut logs, &blocks?)?;
-    let mut counts: HashMap<ConversationId, i64> = HashMap::new();
+    let entries = entries?;
+    if i64::try_from(entries.len()).unwrap_or(i64::MAX) >= ENTRIES_MAX {
+        // The last of them may have more, and those after it have not had their turn.
+        let last = entries.last().map(|row| row.try_get::<_, MessageId>(0)).transpose()?.map(MessageId::conversation);
+        again.extend(locked.iter().skip_while(|id| Some(**id) != last));
+    }
     let mut edited = HashSet::new();
-    for row in entries? {
+    for row in entries {
         let id: MessageId = row.try_get(0)?;
         let Some(log) = logs.get_mut(&id.conversation()) else { continue };
-        *counts.entry(id.conversation()).or_default() += 1;
         log.indexed_seq = log.indexed_seq.max(id.seq());
         match body_of(&row)? {
             Some(Body::Message(message)) => {
@@ -139,7 +144,6 @@ pub async fn index_logs(shard: &Shard, ids: &[ConversationId]) -> Result<Vec<Con
             _ => {}
         }
     }
-    again.extend(counts.into_iter().filter(|(_, count)| *count >= ENTRIES_MAX).map(|(id, _)| id));
     if !edited.is_empty() {
         let edited: Vec<MessageId> = edited.into_iter().collect();
         let (conversations, seqs): (Vec<_>, Vec<_>) = edited.iter().map(|id| (id.conversation(), id.seq())).unzip();
