@@ -19,6 +19,7 @@ mod admin;
 mod away;
 mod delivery;
 mod dev;
+mod entries;
 mod faults;
 mod friends;
 mod groups;

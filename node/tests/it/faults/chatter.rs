@@ -22,6 +22,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const SILENCE_LIMIT: Duration = Duration::from_secs(3);
 /// What has no answer after this is sent again on the same socket.
 const RESEND_AFTER: Duration = Duration::from_millis(2_500);
+/// What a device sees to be missing is there, or announced by `resync`, within 5 s (contract 2.4); a debug build beside others gets
+/// some more.
+const HOLE_LIMIT: Duration = Duration::from_secs(6);
+/// A node that has said nothing for so long is stopped: the time in which it owes something does not run.
+const STOPPED_AFTER: Duration = Duration::from_millis(1_500);
 /// After a retryable refusal.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 const PENDING_MAX: usize = 6;
@@ -35,6 +40,8 @@ pub fn now_ms() -> i64 {
 pub struct Common {
     /// WebSocket addresses of the nodes.
     pub nodes: Vec<String>,
+    /// Who loses a node goes to one of so many first nodes.
+    pub refuges: AtomicUsize,
     pub is_sending: AtomicBool,
     pub is_over: AtomicBool,
     pub interval: Duration,
@@ -97,14 +104,34 @@ pub struct Closed {
     pub at_ms: i64,
 }
 
+#[derive(Clone, Debug)]
+pub struct Resync {
+    pub user: usize,
+    pub reason: String,
+    /// `None`: of all.
+    pub conversations: Option<usize>,
+    pub node: usize,
+    pub at_ms: i64,
+}
+
+/// An entry that did not come before a later one of the same log.
+struct Hole {
+    conversation: Uuid,
+    seq: i64,
+    at: Instant,
+    at_ms: i64,
+}
+
 #[derive(Default)]
 pub struct Memory {
     pub logs: HashMap<Uuid, BTreeMap<i64, Seen>>,
     pub acknowledged: HashMap<String, Acknowledged>,
     pub refused: Vec<Refused>,
     pub closed: Vec<Closed>,
-    /// Reason of each `resync`, and when.
-    pub resyncs: Vec<(String, i64)>,
+    pub resyncs: Vec<Resync>,
+    /// Holes that were seen, and the longest that one was open.
+    pub holes: usize,
+    pub longest_hole: Duration,
     pub pending: BTreeMap<u64, Pending>,
     /// Of the present connection; `None` between two.
     pub connected: Option<(usize, i64)>,
@@ -134,6 +161,10 @@ struct Connection {
     last_heard: Instant,
     /// The greatest live seq of each conversation.
     live: HashMap<Uuid, i64>,
+    /// The greatest seq that is known of each conversation, live or by a sync of this connection.
+    known: HashMap<Uuid, i64>,
+    /// Holes that are open.
+    holes: Vec<Hole>,
     /// Of each conversation the last answered send that was sent once: its number and its seq.
     answered: HashMap<Uuid, (u64, i64)>,
     epochs: HashMap<Uuid, i64>,
@@ -201,7 +232,7 @@ impl Chatter {
                     continue;
                 }
             }
-            node = (node + 1) % self.common.nodes.len();
+            node = (node + 1) % self.common.refuges.load(Ordering::SeqCst);
             // Jitter by number, so that they do not all come at once.
             tokio::time::sleep(Duration::from_millis(50 + 17 * u64::try_from(self.number).unwrap())).await;
         }
@@ -264,6 +295,8 @@ impl Chatter {
             made_ms,
             last_heard: Instant::now(),
             live: HashMap::new(),
+            known: HashMap::new(),
+            holes: Vec::new(),
             answered: HashMap::new(),
             epochs: HashMap::new(),
             had_reconnect: false,
@@ -316,6 +349,7 @@ impl Chatter {
                         out.push(json!({"type": "ping"}));
                     }
                     out.extend(self.write_again());
+                    self.look_at_holes(&mut connection);
                 }
             }
             if connection.must_sync && !connection.is_syncing {
@@ -397,6 +431,10 @@ impl Chatter {
                 for frame in data["frames"].as_array().unwrap() {
                     self.see(frame, connection, false);
                 }
+                if data["has_more"] == false {
+                    let known = connection.known.entry(conversation).or_default();
+                    *known = data["last_seq"].as_i64().unwrap_or_default().max(*known);
+                }
                 // More of it is asked for when this sync is complete.
                 connection.must_sync |= data["has_more"] == true || data["has_gap"] == true;
                 if data["gone"] == true {
@@ -410,8 +448,17 @@ impl Chatter {
                 }
             }
             ("resync", _) => {
-                let reason = data["reason"].as_str().unwrap_or_default().to_owned();
-                self.memory.lock().resyncs.push((reason, now_ms()));
+                let named: Option<Vec<Uuid>> = data["conversation_ids"]
+                    .as_array()
+                    .map(|ids| ids.iter().map(|id| id.as_str().unwrap().parse().unwrap()).collect());
+                connection.holes.retain(|hole| named.as_ref().is_some_and(|ids| !ids.contains(&hole.conversation)));
+                self.memory.lock().resyncs.push(Resync {
+                    user: self.number,
+                    reason: data["reason"].as_str().unwrap_or_default().to_owned(),
+                    conversations: named.map(|ids| ids.len()),
+                    node: connection.node,
+                    at_ms: now_ms(),
+                });
                 connection.must_sync = true;
             }
             ("reconnect", _) => connection.had_reconnect = true,
@@ -512,7 +559,51 @@ impl Chatter {
                 ));
             }
             *greatest = seq.max(*greatest);
+            // A sync that is not over has yet to say from where on this connection is to miss nothing.
+            if let Some(known) = connection.known.get_mut(&conversation) {
+                let missing = *known + 1..seq;
+                *known = seq.max(*known);
+                let log = memory.logs.entry(conversation).or_default();
+                let holes = missing.filter(|seq| !log.contains_key(seq));
+                connection.holes.extend(holes.map(|seq| Hole {
+                    conversation,
+                    seq,
+                    at: Instant::now(),
+                    at_ms: now_ms(),
+                }));
+            }
         }
+    }
+
+    /// Each hole is filled in time, or was announced (then it is no longer here). What this user itself has sent and has no answer to
+    /// may be what seems to be missing: it is answered, not shown.
+    fn look_at_holes(&self, connection: &mut Connection) {
+        let mut memory = self.memory.lock();
+        let memory = &mut *memory;
+        let is_stopped = connection.last_heard.elapsed() > STOPPED_AFTER;
+        connection.holes.retain_mut(|hole| {
+            let is_filled = memory.logs.get(&hole.conversation).is_some_and(|log| log.contains_key(&hole.seq));
+            if is_filled {
+                memory.holes += 1;
+                memory.longest_hole = memory.longest_hole.max(hole.at.elapsed());
+                return false;
+            }
+            if is_stopped {
+                hole.at = Instant::now();
+            }
+            let may_be_own = memory
+                .pending
+                .values()
+                .any(|pending| pending.conversation == hole.conversation && pending.first_sent_ms <= hole.at_ms);
+            if hole.at.elapsed() > HOLE_LIMIT && !may_be_own {
+                self.problem(format!(
+                    "{} of {} was neither filled nor announced, on connection {} at node {}",
+                    hole.seq, hole.conversation, connection.number, connection.node
+                ));
+                return false;
+            }
+            true
+        });
     }
 
     fn remember(&self, memory: &mut Memory, conversation: Uuid, seq: i64, seen: Seen) -> bool {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::chatter::{Acknowledged, Chatter, Closed, Common, Memory, now_ms};
+use super::chatter::{Acknowledged, Chatter, Closed, Common, Memory, Resync, now_ms};
 use crate::support::client::call;
 use crate::support::dev::DevCluster;
 use crate::support::eventually_within;
@@ -79,6 +79,7 @@ impl Load {
             .collect();
         assert_eq!(users.len(), homes.len());
         let common = Arc::new(Common {
+            refuges: AtomicUsize::new(nodes.len()),
             nodes,
             is_sending: AtomicBool::new(true),
             is_over: AtomicBool::new(false),
@@ -197,12 +198,32 @@ impl Load {
         self.chatters.iter().flat_map(of).collect()
     }
 
-    pub fn resyncs(&self) -> Vec<(usize, String, i64)> {
-        let of = |chatter: &Arc<Chatter>| {
-            let memory = chatter.memory.lock();
-            memory.resyncs.iter().map(|(reason, at)| (chatter.number, reason.clone(), *at)).collect::<Vec<_>>()
-        };
-        self.chatters.iter().flat_map(of).collect()
+    fn resyncs(&self) -> Vec<Resync> {
+        self.chatters.iter().flat_map(|chatter| chatter.memory.lock().resyncs.clone()).collect()
+    }
+
+    /// Who loses a node goes to one of the first `count`, and to no other.
+    pub fn flee_to_first(&self, count: usize) {
+        self.common.refuges.store(count, Ordering::SeqCst);
+    }
+
+    /// When the first of the others has seen this node dead, which ended at `died`, as their logs say. (On a busy machine a node may
+    /// have been thought dead before, and have come back.)
+    pub fn seen_dead_ms(&self, node: &str, died: i64) -> i64 {
+        let named = format!("node={node} ");
+        let mut seen = Vec::new();
+        for file in std::fs::read_dir(&self.logs).unwrap() {
+            let text = String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned();
+            for line in text.lines().filter(|line| line.contains("a node has died") && line.contains(&named)) {
+                let at = line.split_whitespace().next().unwrap();
+                let at = time::OffsetDateTime::parse(at, &time::format_description::well_known::Rfc3339).unwrap();
+                seen.push(i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap());
+            }
+        }
+        seen.into_iter()
+            .filter(|seen| *seen > died - 500)
+            .min()
+            .unwrap_or_else(|| panic!("nobody has seen {node} dead"))
     }
 
     /// What is in the logs of all shards.
@@ -222,8 +243,9 @@ impl Load {
         logs
     }
 
-    /// Lets everything be answered, compares all that was seen with the logs, and ends. Answers how each message came.
-    pub async fn finish(self) -> Vec<Arrival> {
+    /// Lets everything be answered, compares all that was seen with the logs, and ends. Answers how each message came, and what was
+    /// announced as perhaps missed.
+    pub async fn finish(self) -> (Vec<Arrival>, Vec<Resync>) {
         self.common.is_sending.store(false, Ordering::SeqCst);
         eventually_within(SETTLE_LIMIT, "everything is answered", async || {
             self.all_have(|memory| memory.pending.is_empty())
@@ -251,11 +273,19 @@ impl Load {
         let arrivals = self.arrivals(&logs);
         let messages: usize = logs.values().map(BTreeMap::len).sum();
         let repeats: usize = self.chatters.iter().map(|chatter| chatter.memory.lock().repeats).sum();
-        eprintln!("{messages} entries, {repeats} frames came again, resyncs: {:?}", self.resyncs());
+        let resyncs = self.resyncs();
+        let (mut holes, mut longest_hole) = (0, Duration::ZERO);
+        for chatter in &self.chatters {
+            let memory = chatter.memory.lock();
+            holes += memory.holes;
+            longest_hole = longest_hole.max(memory.longest_hole);
+        }
+        eprintln!("{messages} entries, {repeats} frames came again, {} resyncs: {resyncs:?}", resyncs.len());
+        eprintln!("{holes} holes were seen and filled, the longest after {longest_hole:?}");
         for task in self.tasks {
             task.await.unwrap();
         }
-        arrivals
+        (arrivals, resyncs)
     }
 
     /// No node has panicked, and none has said that something is wrong with itself.
@@ -382,6 +412,21 @@ pub fn assert_within(arrivals: &[Arrival], span: std::ops::Range<i64>, limit: Du
         "{what}: {:#?}",
         &slowest[..slowest.len().min(4)]
     );
+}
+
+/// All devices that stayed connected had by then all that was made within this span.
+#[track_caller]
+pub fn assert_there_by(arrivals: &[Arrival], span: std::ops::Range<i64>, by: i64, what: &str) {
+    let mut there: Vec<&Arrival> =
+        arrivals.iter().filter(|arrival| arrival.was_there && span.contains(&arrival.created_ms)).collect();
+    there.sort_by_key(|arrival| -(arrival.created_ms + arrival.delay_ms));
+    let last = there.first().unwrap_or_else(|| panic!("{what}: nothing was said"));
+    eprintln!(
+        "{what}: the last of {} was there {} ms before it had to be",
+        there.len(),
+        by - last.created_ms - last.delay_ms
+    );
+    assert!(last.created_ms + last.delay_ms <= by, "{what}: {:#?}", &there[..there.len().min(4)]);
 }
 
 fn answered_since(memory: &Memory, begun: i64) -> bool {

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::chatter::now_ms;
-use super::load::{LOAD_ARGUMENTS, Load, assert_within};
+use super::load::{LOAD_ARGUMENTS, Load, assert_there_by, assert_within};
 use crate::support::dev::DevCluster;
 use crate::support::eventually_within;
 
 /// What a node committed in its last moments comes within this time of its death.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(15);
+/// Of six deaths together; before sessions knew what their syncs had read there were up to 22.
+const RESYNCS_MAX: usize = 8;
+/// And within this time of the death's being seen.
+const SEEN_LIMIT_MS: i64 = 5_000;
 /// From a death to the end of what it may disturb: the lease (6 s), its being seen, and the first round of its burial.
 const DEATH_LIMIT: Duration = Duration::from_secs(9);
 
@@ -25,6 +29,8 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let cluster = DevCluster::start(&arguments).await;
     let load = Load::start(&cluster, &[0, 1, 0, 1, 0, 1, 0, 1], Duration::from_millis(60)).await;
+    // Not to the next that has yet to die: it would die of them at once.
+    load.flee_to_first(2);
     let mut deaths = Vec::new();
     for (index, point) in points.iter().enumerate() {
         let node = index + 3;
@@ -32,7 +38,7 @@ async fn a_node_may_die_at_any_point_of_a_send() {
         load.send_to(node, &[0, 1, 2]);
         let name = format!("node-{}", node + 1);
         assert_eq!(cluster.ended(&name).await, 137, "{point}");
-        deaths.push((now_ms(), *point));
+        deaths.push((now_ms(), *point, name));
         // Those who were there are elsewhere at once, and nobody else notices anything.
         load.chat(&[0, 1, 2], Duration::from_secs(8)).await;
         let died = deaths[index].0;
@@ -57,7 +63,7 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     load.move_to(2, &[0, 3, 5, 7]).await;
     load.chat(&[0, 3, 5, 7], Duration::from_secs(5)).await;
     cluster.kill("node-3").await;
-    deaths.push((now_ms(), "kill"));
+    deaths.push((now_ms(), "kill", "node-3".to_owned()));
     let killed = Instant::now();
     load.chat(&[0, 3, 5, 7], Duration::from_secs(8)).await;
     let offline = bob
@@ -73,10 +79,19 @@ async fn a_node_may_die_at_any_point_of_a_send() {
     assert!(cluster.restart("node-3").await.status.success());
     load.move_to(2, &[0, 3]).await;
     load.chats(Duration::from_secs(5)).await;
-    let arrivals = load.finish().await;
-    for (died, point) in deaths {
+    let deaths: Vec<_> =
+        deaths.into_iter().map(|(died, point, name)| (died, point, load.seen_dead_ms(&name, died))).collect();
+    let (arrivals, resyncs) = load.finish().await;
+    for (died, point, seen) in deaths {
         assert_within(&arrivals, died - 2_000..died + 8_000, LAST_WORDS_LIMIT, point);
+        assert_there_by(&arrivals, died - 2_000..seen, seen + SEEN_LIMIT_MS, point);
     }
+    // Whoever came to another node has synced since: next to nobody is told again, and of one log only (DESIGN 5.5).
+    assert!(
+        resyncs.iter().all(|resync| resync.reason == "bus_lost" && resync.conversations == Some(1)),
+        "{resyncs:#?}"
+    );
+    assert!(resyncs.len() <= RESYNCS_MAX, "{} resyncs: {resyncs:#?}", resyncs.len());
 }
 
 #[tokio::test]

@@ -43,6 +43,6 @@ async fn a_leaving_node_takes_nothing_with_it() {
     let statuses: Vec<_> =
         bob.take_waiting().into_iter().filter(|frame| frame["data"]["status"] == "offline").collect();
     assert!(statuses.is_empty(), "{statuses:?}");
-    let arrivals = load.finish().await;
+    let (arrivals, _resyncs) = load.finish().await;
     assert_within(&arrivals, begun - 1_000..now_ms(), Duration::from_secs(5), "leaving");
 }

@@ -81,7 +81,7 @@ async fn a_node_may_stop_anywhere_and_go_on() {
     assert_eq!([load.node_of(0), load.node_of(2)], [Some(4), Some(4)], "their sockets have outlived it");
     load.set_patient(&[0, 2], false);
     // Users 1 and 3, who were cut off, and 4 to 7, who were not, had everything in time.
-    let arrivals = load.finish().await;
+    let (arrivals, _resyncs) = load.finish().await;
     let others: Vec<_> = arrivals.into_iter().filter(|arrival| !matches!(arrival.receiver, 0 | 2)).collect();
     assert_within(&others, stopped - 2_000..stopped + 10_000, Duration::from_secs(15), "stopped after commit");
 }

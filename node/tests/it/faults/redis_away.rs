@@ -142,7 +142,7 @@ async fn redis_may_go_away_and_lose_everything() {
     drop((alice_device, devices));
 
     let group = load.group;
-    let arrivals = load.finish().await;
+    let (arrivals, _resyncs) = load.finish().await;
     // The pairs at one node; in the group an entry waits for those before it, which may come from the other node.
     let near =
         slowest(&arrivals, gone..back, |arrival| matches!(arrival.receiver, 2..=5) && arrival.conversation != group);
