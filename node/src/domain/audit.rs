@@ -1,5 +1,6 @@
 //! Who did what, for the audit log.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -26,7 +27,7 @@ pub struct AuditRecord<'a> {
 }
 
 /// An entry as administrators read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AuditEntry {
     pub id: AuditId,
     pub admin_id: UserId,

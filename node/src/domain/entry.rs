@@ -1,5 +1,6 @@
 //! An entry of a log in its present state.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conversation::{ConversationKind, Role};
@@ -78,7 +79,7 @@ pub struct Reaction {
     pub add: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
     pub kind: ConversationKind,
     pub title: String,
@@ -88,30 +89,34 @@ pub struct Created {
 }
 
 /// `None`: unchanged. An inner `None`: taken away.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub title: Option<String>,
     #[serde(default, with = "present_or_null", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub avatar_url: Option<Option<String>>,
     #[serde(default, with = "present_or_null", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub announcement: Option<Option<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub muted: Option<bool>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserIds {
     pub user_ids: Vec<UserId>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleChanged {
     pub user_id: UserId,
     pub role: Role,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberMuted {
     pub user_id: UserId,
     pub muted_until: Option<Timestamp>,

@@ -1,5 +1,6 @@
 //! What clients and servers around report.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -64,12 +65,13 @@ impl NewEvent {
 }
 
 /// A report as it is kept and shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Event {
     pub id: EventId,
     pub user_id: UserId,
     pub r#type: String,
     pub level: String,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub payload: Box<RawValue>,
     pub created_at: Timestamp,
 }

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use siphasher::sip::SipHasher13;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::ids::{ConversationId, MessageId, Seq, UserId};
 use super::timestamp::Timestamp;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageType {
     Text,
@@ -87,7 +88,7 @@ impl<'de> Deserialize<'de> for Mentions {
 }
 
 /// Where a forwarded message came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForwardedFrom {
     pub message_id: MessageId,
     pub sender_id: UserId,

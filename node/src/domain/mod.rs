@@ -23,6 +23,7 @@ pub mod reactions;
 pub mod refusal;
 pub mod roles;
 pub mod rotation;
+pub mod schema;
 pub mod search;
 pub mod search_name;
 pub mod send;

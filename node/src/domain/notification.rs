@@ -1,5 +1,6 @@
 //! What users are told beside messages: one by one, or everyone at once.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -73,12 +74,13 @@ impl NewNotification {
 }
 
 /// What was told, as its user sees it in the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Notification {
     pub id: NotificationId,
     pub r#type: String,
     pub title: String,
     pub content: String,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: Box<RawValue>,
     #[serde(rename = "read")]
     pub is_read: bool,

@@ -1,12 +1,14 @@
 //! What others see of a user.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ids::UserId;
 use super::timestamp::Timestamp;
 
 /// Serialised as the contract's User.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub struct Profile {
     pub id: UserId,
     /// None for users of other issuers, and for deleted ones.

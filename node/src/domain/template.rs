@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ const RENDERED_BYTES_MAX: usize = 4 * CONTENT_MAX;
 const LANGUAGE_MAX: usize = 35;
 
 /// Title and content in one language.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wording {
     pub title: String,
     pub content: String,
@@ -33,7 +34,7 @@ impl Wording {
 }
 
 /// What administrators keep under a name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Template {
     pub id: TemplateId,
     pub name: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::extract::{Json, Page, Paging, Query};
@@ -32,8 +33,9 @@ pub async fn stats(State(app): State<Arc<App>>, _: Admin) -> HttpResult<Json<Sta
     Ok(Json(read_stats(&app).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct AuditQuery {
+    #[schemars(with = "Option<UserId>")]
     admin_id: Option<String>,
     action: Option<String>,
     target: Option<String>,

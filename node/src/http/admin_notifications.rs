@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ use crate::service::admin::delete_template::delete_template;
 use crate::service::admin::list_templates::{list_templates, read_template};
 use crate::service::admin::send_notification::{Receivers, Sent, Words, send_notification};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct NotificationBody {
     user_ids: Option<Vec<UserId>>,
     all: Option<bool>,
@@ -81,7 +82,7 @@ pub async fn one(State(app): State<Arc<App>>, _: Admin, Path(id): Path<TemplateI
     Ok(Json(read_template(&app, id).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct TemplateBody {
     name: String,
     r#type: Option<String>,
@@ -106,7 +107,7 @@ pub async fn create(
     Ok(created(create_template(&app, &author, new).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct TemplatePatch {
     name: Option<String>,
     r#type: Option<String>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> Http
     Ok(Json(Page::of(all, paging.limit, |last| last.key)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct SettingBody {
     value: Value,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json, Page, Paging, Path, Query};
@@ -17,7 +18,8 @@ use crate::service::admin::end_user_sessions::end_user_sessions;
 use crate::service::admin::find_users::{find_user, find_users};
 
 /// A User with what only administrators see.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AdminUser")]
 pub struct AdminUserJson {
     id: UserId,
     username: Option<String>,
@@ -51,7 +53,7 @@ impl From<AdminAccount> for AdminUserJson {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct UsersQuery {
     query: Option<String>,
 }
@@ -73,7 +75,7 @@ pub async fn one(State(app): State<Arc<App>>, _: Admin, Path(user): Path<UserId>
     Ok(Json(find_user(&app, user).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ChangeBody {
     disabled: Option<bool>,
     roles: Option<Vec<String>>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json, Page, Paging, Path, created};
@@ -33,9 +34,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
 pub struct TokensBody {
+    /// Left out of a refresh.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     user: Option<UserBody>,
     access_token: String,
     refresh_token: String,
@@ -55,7 +59,7 @@ impl TokensBody {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct RegisterBody {
     username: String,
     password: String,
@@ -74,7 +78,7 @@ pub async fn register(
     Ok(created(TokensBody::new(Some(account.into()), tokens)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct LoginBody {
     username: Option<String>,
     email: Option<String>,
@@ -95,7 +99,7 @@ pub async fn login(
     Ok(Json(TokensBody::new(Some(account.into()), tokens)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct RefreshBody {
     refresh_token: String,
 }
@@ -114,7 +118,8 @@ pub async fn logout(State(app): State<Arc<App>>, Json(body): Json<RefreshBody>) 
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Login")]
 pub struct LoginItem {
     id: LoginId,
     device: Option<String>,
@@ -157,7 +162,8 @@ pub async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WsToken")]
 pub struct WsTokenBody {
     ws_token: String,
     ws_url: String,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::domain::notification::{NewNotification, NotificationKind};
 use crate::service::notifications::list_broadcasts::list_broadcasts;
 use crate::service::notifications::send_broadcast::{Broadcast, send_broadcast};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct BroadcastBody {
     title: String,
     content: String,

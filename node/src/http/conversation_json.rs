@@ -1,21 +1,25 @@
 //! A conversation as REST shows it to one of its members.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::message_json::{MessageJson, message_json};
 use crate::domain::profile::Profile;
-use crate::domain::{ConversationId, Role, Seq, Timestamp, UserId};
+use crate::domain::{ConversationId, ConversationKind, Role, Seq, Timestamp, UserId};
 use crate::service::conversations::list_conversations::{ConversationView, Side};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Conversation")]
 pub struct ConversationJson<'a> {
     id: ConversationId,
+    #[schemars(with = "ConversationKind")]
     kind: &'a str,
     title: Option<&'a str>,
     avatar_url: Option<&'a str>,
     announcement: Option<&'a str>,
     /// Of groups.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     muted: Option<bool>,
     peer: Option<&'a Profile>,
     last_message: Option<MessageJson<'a>>,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::conversation_json::conversation_json;
+use super::conversation_json::{ConversationJson, conversation_json};
+use super::docs::describe::Shows;
 use super::extract::{Json, OptionalJson, Page, Paging, Path, cursor, patch};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -22,18 +24,21 @@ use crate::service::conversations::list_conversations::{
 };
 use crate::service::conversations::mark_read::mark_read;
 
+pub type ShowsConversation = Shows<ConversationJson<'static>>;
+type ShowsPage = Shows<Page<ConversationJson<'static>>>;
+
 /// What can be no conversation's id is not found.
 pub fn conversation_id(id: Uuid) -> Result<ConversationId, Refusal> {
     ConversationId::from_uuid(id).ok_or(Refusal::NotFound)
 }
 
 /// GET /conversations
-pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Response> {
+pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<ShowsPage> {
     list_of(&app, &caller, &paging, None).await
 }
 
 /// GET /groups
-pub async fn list_groups(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Response> {
+pub async fn list_groups(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<ShowsPage> {
     list_of(&app, &caller, &paging, Some(ConversationKind::Group)).await
 }
 
@@ -42,37 +47,41 @@ async fn list_of(
     caller: &Caller,
     paging: &Paging,
     kind: Option<ConversationKind>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsPage> {
     let after = paging.after::<Place>()?.map(|place| place.check().ok_or(Refusal::InvalidCursor)).transpose()?;
     let mut views = list_conversations(app, caller.user, kind, after, paging.limit + 1).await?;
     let has_more = views.len() > paging.limit;
     views.truncate(paging.limit);
     let next_cursor = views.last().filter(|_| has_more).map(|last| cursor(&last.place()));
     let items = views.iter().map(|view| conversation_json(view, caller.user)).collect();
-    Ok(Json(Page { items, next_cursor }).into_response())
+    Ok(Json(Page { items, next_cursor }).into_response().into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OpenBody {
     user_id: UserId,
 }
 
 /// POST /conversations
-pub async fn open(State(app): State<Arc<App>>, caller: Caller, Json(body): Json<OpenBody>) -> HttpResult<Response> {
+pub async fn open(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<OpenBody>,
+) -> HttpResult<ShowsConversation> {
     Ok(show(&caller, &open_direct(&app, caller.user, body.user_id).await?))
 }
 
 /// GET /conversations/{id}, GET /groups/{id}
-pub async fn one(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<Response> {
+pub async fn one(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<ShowsConversation> {
     Ok(show(&caller, &view_conversation(&app, caller.user, conversation_id(id)?).await?))
 }
 
 /// A conversation as its member sees it.
-pub fn show(caller: &Caller, view: &ConversationView) -> Response {
-    Json(conversation_json(view, caller.user)).into_response()
+pub fn show(caller: &Caller, view: &ConversationView) -> ShowsConversation {
+    Json(conversation_json(view, caller.user)).into_response().into()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct SettingsBody {
     pinned: Option<bool>,
@@ -88,7 +97,7 @@ pub async fn settings(
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(body): Json<SettingsBody>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsConversation> {
     let id = conversation_id(id)?;
     let SettingsBody { pinned, muted_until, read_receipts } = body;
     let change = SettingsChange { is_pinned: pinned, muted_until, read_receipts };
@@ -96,7 +105,7 @@ pub async fn settings(
     Ok(show(&caller, &view_conversation(&app, caller.user, id).await?))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct ReadBody {
     seq: Option<Seq>,
     message_id: Option<MessageId>,
@@ -129,24 +138,25 @@ pub async fn read_message(State(app): State<Arc<App>>, caller: Caller, Path(id):
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
-struct UnreadJson {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Unread")]
+pub struct UnreadJson {
     total: i64,
     conversations: Vec<UnreadOne>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct UnreadOne {
     conversation_id: ConversationId,
     unread_count: i64,
 }
 
 /// GET /messages/unread-count
-pub async fn unread_count(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Response> {
+pub async fn unread_count(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Json<UnreadJson>> {
     let counts = count_unread(&app, caller.user).await?;
     let one = |(conversation_id, unread_count)| UnreadOne { conversation_id, unread_count };
     let mut conversations: Vec<UnreadOne> = counts.into_iter().map(one).collect();
     conversations.sort_unstable_by_key(|one| one.conversation_id);
     let total = conversations.iter().map(|one| one.unread_count).sum();
-    Ok(Json(UnreadJson { total, conversations }).into_response())
+    Ok(Json(UnreadJson { total, conversations }))
 }

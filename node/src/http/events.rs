@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,9 +20,10 @@ use crate::domain::{Refusal, Timestamp};
 use crate::service::notifications::list_events::{EventFilter, list_events};
 use crate::service::notifications::report_event::report_event;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct EventBody {
     r#type: String,
+    #[schemars(extend("enum" = ["debug", "info", "warning", "error", "critical"]))]
     level: String,
     payload: Option<Value>,
 }
@@ -36,10 +38,12 @@ pub async fn report(
     Ok(created(report_event(&app, caller.user, &new).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct EventQuery {
     r#type: Option<String>,
+    #[schemars(extend("enum" = ["debug", "info", "warning", "error", "critical"]))]
     level: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     since: Option<String>,
 }
 

@@ -9,13 +9,16 @@ use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures_util::stream;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::conversations::conversation_id;
+use super::docs::describe::Export as ExportContent;
+use super::docs::describe::Shows;
 use super::extract::{Path, Query};
 use super::message_json::view_json;
 use super::problem::HttpResult;
@@ -27,11 +30,15 @@ use crate::service::conversations::list_conversations::view_conversation;
 use crate::service::messages::read_history::{Between, read_history};
 use crate::service::messages::read_message::MessageView;
 
+type ShowsExport = Shows<ExportContent>;
+
 /// Messages read at a time.
 const PAGE: usize = 200;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct ExportQuery {
+    /// `jsonl` by default.
+    #[schemars(extend("enum" = ["jsonl", "html"]))]
     format: Option<String>,
 }
 
@@ -92,7 +99,7 @@ pub async fn export(
     caller: Caller,
     Path(id): Path<Uuid>,
     Query(query): Query<ExportQuery>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsExport> {
     let format = Format::parse(query.format.as_deref())?;
     let id = conversation_id(id)?;
     let view = view_conversation(&app, caller.user, id).await?;
@@ -112,7 +119,7 @@ pub async fn export(
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    Ok((headers, Body::from_stream(pieces)).into_response().into())
 }
 
 impl Export {

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use futures_util::stream;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::auth::LoginItem;
-use super::conversation_json::conversation_json;
-use super::message_json::message_json;
+use super::conversation_json::{ConversationJson, conversation_json};
+use super::docs::describe::Shows;
+use super::message_json::{MessageJson, message_json};
 use super::problem::HttpResult;
 use super::relationships::BlockedJson;
 use super::users::UserBody;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::domain::notification::Notification;
 use crate::domain::reactions::Reactions;
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::error::{Error, Result};
+use crate::service::friends::list_friends::{FriendView, RequestView};
 use crate::service::own_data::export_account::{Part, Sink, begin_export, export_account};
 
 /// Pieces that wait for the client; the export waits when there are more.
@@ -32,7 +36,23 @@ const PIECE_BYTES: usize = 32 * 1024;
 const SECTIONS: [&str; 7] =
     ["logins", "friends", "friend_requests", "blocks", "notifications", "conversations", "messages"];
 
-pub async fn export(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Response> {
+/// What is written, a piece at a time: this says it to the documents.
+#[derive(JsonSchema)]
+#[schemars(rename = "Export")]
+pub struct ExportShape {
+    pub exported_at: Timestamp,
+    pub profile: UserBody,
+    pub logins: Vec<LoginItem>,
+    pub friends: Vec<FriendView>,
+    pub friend_requests: Vec<RequestView>,
+    pub blocks: Vec<BlockedJson>,
+    pub notifications: Vec<Notification>,
+    pub conversations: Vec<ConversationJson<'static>>,
+    pub messages: Vec<MessageJson<'static>>,
+}
+
+/// GET /users/me/export
+pub async fn export(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Shows<ExportShape>> {
     let permit = begin_export()?;
     let (pieces, to_send) = mpsc::channel(PIECES_MAX);
     let task_app = Arc::clone(&app);
@@ -62,7 +82,7 @@ pub async fn export(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<R
         (header::CONTENT_DISPOSITION, "attachment; filename=\"herald-export.json\""),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok((headers, Body::from_stream(body)).into_response().into())
 }
 
 async fn write(app: &App, writer: &mut Writer) -> Result<()> {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::docs::describe::Shows;
 use super::extract::{Json, Page, Paging, Path, Query, created};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -18,16 +20,17 @@ use crate::service::friends::ask_friend::{Asked, ask_friend};
 use crate::service::friends::end_friendship::end_friendship;
 use crate::service::friends::list_friends::{FriendView, RequestView, list_friends, list_requests};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct RequestBody {
     user_id: UserId,
     message: Option<String>,
 }
 
 /// What came of asking: a request that waits, or a friend.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Asked")]
 #[serde(tag = "status", rename_all = "snake_case")]
-enum AskedJson {
+pub enum AskedJson {
     Pending(RequestView),
     Friends(FriendView),
 }
@@ -37,12 +40,13 @@ pub async fn request(
     State(app): State<Arc<App>>,
     caller: Caller,
     Json(body): Json<RequestBody>,
-) -> HttpResult<Response> {
-    Ok(match ask_friend(&app, caller.actor(), body.user_id, body.message).await? {
+) -> HttpResult<Shows<AskedJson, 201, 200>> {
+    let response = match ask_friend(&app, caller.actor(), body.user_id, body.message).await? {
         Asked::Waits { request, is_new: true } => created(AskedJson::Pending(request)).into_response(),
         Asked::Waits { request, is_new: false } => Json(AskedJson::Pending(request)).into_response(),
         Asked::Friends(friend) => created(AskedJson::Friends(friend)).into_response(),
-    })
+    };
+    Ok(response.into())
 }
 
 /// POST /friends/{id}/accept
@@ -72,8 +76,10 @@ pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -
     Ok(Json(Page::of(items, paging.limit, |last| last.user.id)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct PendingQuery {
+    /// Both where none is named.
+    #[schemars(with = "Option<Direction>")]
     direction: Option<String>,
 }
 

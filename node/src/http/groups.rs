@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::conversations::{conversation_id, show};
+use super::conversation_json::ConversationJson;
+use super::conversations::{ShowsConversation, conversation_id, show};
+use super::docs::describe::Shows;
 use super::extract::{Json, Page, Paging, Path, patch};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -37,7 +40,7 @@ fn each_once(field: &'static str, ids: Vec<UserId>, own: Option<UserId>) -> Resu
 }
 
 /// Body of both ways to make a group: `members` and `member_ids` are the same.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct CreateBody {
     name: String,
     members: Option<Vec<UserId>>,
@@ -77,14 +80,18 @@ impl CreateBody {
 }
 
 /// POST /groups, POST /conversations/group
-pub async fn create(State(app): State<Arc<App>>, caller: Caller, Json(body): Json<CreateBody>) -> HttpResult<Response> {
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<CreateBody>,
+) -> HttpResult<Shows<ConversationJson<'static>, 201>> {
     let group = body.parse(caller.user)?;
     let id = create_group(&app, caller.actor(), group).await?;
     let view = view_conversation(&app, caller.user, id).await?;
-    Ok((StatusCode::CREATED, show(&caller, &view)).into_response())
+    Ok((StatusCode::CREATED, show(&caller, &view)).into_response().into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct UpdateBody {
     name: Option<String>,
@@ -124,7 +131,7 @@ pub async fn update(
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(body): Json<UpdateBody>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsConversation> {
     let (group, updated) = (conversation_id(id)?, body.parse()?);
     if updated == Updated::default() {
         check_member(&app, caller.user, group).await?;
@@ -145,12 +152,13 @@ pub async fn members(
     Ok(Json(Page::of(items, paging.limit, |last| last.user.id)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct UserIdsBody {
     user_ids: Vec<UserId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Members")]
 pub struct MembersJson {
     items: Vec<MemberView>,
 }
@@ -194,7 +202,7 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct MuteBody {
     /// Null ends it; it must be said.
@@ -215,7 +223,7 @@ pub async fn mute(
     one_member(&app, group, user).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct RoleBody {
     role: Role,
 }

@@ -2,36 +2,40 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+use super::docs::describe::{Shows, Text};
+use super::docs::routes::{Routes, get};
 use super::extract::Json;
 use crate::app::App;
 use crate::service::operations::check_health::check_health;
 
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/health", get(health)).route("/livez", get(livez)).route("/readyz", get(readyz))
+pub fn routes() -> Routes {
+    Routes::new().route("/health", get(health)).route("/livez", get(livez)).route("/readyz", get(readyz))
 }
 
-#[derive(Serialize)]
-struct HealthBody {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
+pub struct HealthBody {
     status: &'static str,
     node_id: String,
+    /// By name.
     dependencies: BTreeMap<String, DependencyBody>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DependencyHealth")]
 struct DependencyBody {
     status: &'static str,
 }
 
 /// Each dependency by name; 503 if one is down.
-pub async fn health(State(app): State<Arc<App>>) -> Response {
+pub async fn health(State(app): State<Arc<App>>) -> Shows<HealthBody, 200, 503> {
     let health = check_health(&app).await;
     let word = |is_up| if is_up { "up" } else { "down" };
     let body = HealthBody {
@@ -42,7 +46,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
             .map(|(name, is_up)| (name.to_owned(), DependencyBody { status: word(is_up) }))
             .collect(),
     };
-    (status(health.is_all_up()), Json(body)).into_response()
+    (status(health.is_all_up()), Json(body)).into_response().into()
 }
 
 /// The process answers.
@@ -51,12 +55,12 @@ async fn livez() -> &'static str {
 }
 
 /// 503 while draining, or when nothing at all could be served.
-async fn readyz(State(app): State<Arc<App>>) -> Response {
+async fn readyz(State(app): State<Arc<App>>) -> Shows<Text, 200, 503> {
     if app.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response().into();
     }
     let is_ready = check_health(&app).await.can_serve();
-    (status(is_ready), if is_ready { "ok" } else { "no database answers" }).into_response()
+    (status(is_ready), if is_ready { "ok" } else { "no database answers" }).into_response().into()
 }
 
 fn status(is_good: bool) -> StatusCode {

@@ -3,27 +3,37 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::conversations::conversation_id;
+use super::docs::describe::Shows;
 use super::extract::{Json, Page, Path, Query, parse_limit};
-use super::message_json::view_json;
+use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::{Refusal, Seq, UserId};
 use crate::service::messages::read_history::{Between, History, read_direct_history, read_history};
 
+type ShowsHistory = Shows<Page<MessageJson<'static>>>;
+
 /// Messages of a page, without and with a `limit`.
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 200;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct HistoryQuery {
+    /// Below this seq.
+    #[schemars(with = "Option<Seq>")]
     before_seq: Option<String>,
+    /// Above this seq: oldest first then.
+    #[schemars(with = "Option<Seq>")]
     after_seq: Option<String>,
+    /// 50 by default; more than 200 are cut.
+    #[schemars(with = "Option<u64>", range(min = 1))]
     limit: Option<String>,
 }
 
@@ -48,7 +58,7 @@ pub async fn of_conversation(
     caller: Caller,
     Path(id): Path<Uuid>,
     Query(query): Query<HistoryQuery>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsHistory> {
     let (between, limit) = query.parse()?;
     let history = read_history(&app, caller.user, conversation_id(id)?, between, limit).await?;
     Ok(show(&caller, &history))
@@ -60,13 +70,13 @@ pub async fn with_user(
     caller: Caller,
     Path(user): Path<Uuid>,
     Query(query): Query<HistoryQuery>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsHistory> {
     let (between, limit) = query.parse()?;
     let history = read_direct_history(&app, caller.user, UserId(user), between, limit).await?;
     Ok(show(&caller, &history))
 }
 
-fn show(caller: &Caller, history: &History) -> Response {
+fn show(caller: &Caller, history: &History) -> ShowsHistory {
     let shown = history.messages.iter().filter_map(|view| view_json(view, caller.user));
-    Json(Page::whole(shown.collect())).into_response()
+    Json(Page::whole(shown.collect())).into_response().into()
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::conversations::{conversation_id, show};
+use super::conversations::{ShowsConversation, conversation_id, show};
 use super::extract::{Json, OptionalJson, Page, Paging, Path, created};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -20,19 +20,21 @@ use crate::service::groups::list_invites::{Link, list_invites};
 use crate::service::groups::make_invite::{Wanted, make_invite};
 use crate::service::groups::withdraw_invite::withdraw_invite;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct MakeBody {
     expires_at: Option<Timestamp>,
     expires_in_s: Option<i64>,
     max_uses: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invite")]
 pub struct InviteJson {
     id: InviteId,
     token: String,
     /// Where the configuration says what links look like.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     url: Option<String>,
     expires_at: Option<Timestamp>,
     max_uses: Option<i32>,
@@ -93,13 +95,17 @@ pub async fn withdraw(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct JoinBody {
     token: String,
 }
 
 /// POST /groups/join
-pub async fn join(State(app): State<Arc<App>>, caller: Caller, Json(body): Json<JoinBody>) -> HttpResult<Response> {
+pub async fn join(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<JoinBody>,
+) -> HttpResult<ShowsConversation> {
     let group = join_group(&app, caller.actor(), &body.token).await?;
     Ok(show(&caller, &view_conversation(&app, caller.user, group).await?))
 }

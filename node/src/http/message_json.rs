@@ -1,5 +1,6 @@
 //! A message as REST shows it: the data of `new_message`, with `id`, `recalled` and `reactions`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::reactions::Reactions;
@@ -7,7 +8,8 @@ use crate::domain::{Body, ConversationRef, Entry, MessageId, UserId};
 use crate::protocol::server::{NewMessageData, Shown, new_message_data};
 use crate::service::messages::read_message::MessageView;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Message")]
 pub struct MessageJson<'a> {
     id: MessageId,
     #[serde(flatten)]

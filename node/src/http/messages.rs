@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::docs::describe::Shows;
 use super::extract::{Json, Page, Paging, Path, created, cursor};
 use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
@@ -27,13 +29,17 @@ use crate::service::messages::read_message::{MessageView, read_message, read_sen
 use crate::service::messages::recall_message::recall_message_and_wait;
 use crate::service::messages::send_message::send_and_wait;
 
+type ShowsMessage = Shows<MessageJson<'static>>;
+/// 200 is a repeat.
+type ShowsSent = Shows<MessageJson<'static>, 201, 200>;
+
 /// POST /messages/{user_id}
 pub async fn send_to_user(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(user): Path<Uuid>,
     Json(body): Json<SendData>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsSent> {
     send(&app, &caller, body.parse_to(SendTo::User(UserId(user)))?).await
 }
 
@@ -43,30 +49,34 @@ pub async fn send_to_conversation(
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(body): Json<SendData>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsSent> {
     let to = ConversationId::from_uuid(id).map_or(SendTo::Nowhere, SendTo::Conversation);
     send(&app, &caller, body.parse_to(to)?).await
 }
 
-async fn send(app: &Arc<App>, caller: &Caller, request: SendRequest) -> HttpResult<Response> {
+async fn send(app: &Arc<App>, caller: &Caller, request: SendRequest) -> HttpResult<ShowsSent> {
     let sent = send_and_wait(app, caller.actor(), request).await?;
     let status = if sent.is_repeat { StatusCode::OK } else { StatusCode::CREATED };
     // A repeat is answered even to one who has been removed since.
     show(status, caller, &read_sent_message(app, caller.user, sent.message_id()).await?)
 }
 
-fn show(status: StatusCode, caller: &Caller, view: &MessageView) -> HttpResult<Response> {
+fn show<const STATUS: u16, const OTHER: u16>(
+    status: StatusCode,
+    caller: &Caller,
+    view: &MessageView,
+) -> HttpResult<Shows<MessageJson<'static>, STATUS, OTHER>> {
     let json = view_json(view, caller.user).ok_or(Refusal::NotFound)?;
-    Ok((status, Json(json)).into_response())
+    Ok((status, Json(json)).into_response().into())
 }
 
 /// POST /messages/{id}/recall
-pub async fn recall(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<Response> {
+pub async fn recall(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<ShowsMessage> {
     recall_message_and_wait(&app, caller.actor(), id).await?;
     show(StatusCode::OK, &caller, &read_message(&app, caller.user, MessageId(id)).await?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct EditBody {
     content: String,
 }
@@ -77,7 +87,7 @@ pub async fn edit(
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(body): Json<EditBody>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsMessage> {
     edit_message_and_wait(&app, caller.actor(), id, body.content).await?;
     show(StatusCode::OK, &caller, &read_message(&app, caller.user, MessageId(id)).await?)
 }
@@ -87,7 +97,7 @@ pub async fn add_reaction(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path((id, emoji)): Path<(Uuid, String)>,
-) -> HttpResult<Response> {
+) -> HttpResult<ShowsMessage> {
     react_and_wait(&app, caller.actor(), id, emoji, true).await?;
     show(StatusCode::OK, &caller, &read_message(&app, caller.user, MessageId(id)).await?)
 }
@@ -109,7 +119,7 @@ pub async fn hide(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uu
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ForwardBody {
     conversation_ids: Vec<Uuid>,
     temp_id: String,
@@ -142,21 +152,23 @@ pub async fn forward(
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(body): Json<ForwardBody>,
-) -> HttpResult<Response> {
+) -> HttpResult<Shows<Items<MessageJson<'static>>, 201>> {
     let targets = body.targets()?;
     let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
     let made = forward_message(&app, caller.actor(), message, &targets, body.temp_id).await?;
     let items: Vec<MessageJson<'_>> = made.iter().filter_map(|view| view_json(view, caller.user)).collect();
-    Ok(created(Items { items }).into_response())
+    Ok(created(Items { items }).into_response().into())
 }
 
-#[derive(Serialize)]
-struct Items<T> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Items")]
+pub struct Items<T> {
     items: Vec<T>,
 }
 
-#[derive(Serialize)]
-struct ReceiptJson<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Receipt")]
+pub struct ReceiptJson<'a> {
     user: &'a Profile,
     read_at: Timestamp,
 }
@@ -167,9 +179,9 @@ pub async fn receipts(
     caller: Caller,
     Path(id): Path<Uuid>,
     paging: Paging,
-) -> HttpResult<Response> {
+) -> HttpResult<Shows<Page<ReceiptJson<'static>>>> {
     let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
     let (receipts, next) = list_receipts(&app, caller.user, message, paging.after()?, paging.limit).await?;
     let items = receipts.iter().map(|receipt| ReceiptJson { user: &receipt.user, read_at: receipt.read_at }).collect();
-    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response())
+    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response().into())
 }

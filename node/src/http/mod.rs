@@ -9,6 +9,7 @@ pub mod auth;
 pub mod broadcasts;
 pub mod conversation_json;
 pub mod conversations;
+pub mod docs;
 pub mod events;
 pub mod export;
 pub mod export_account;
@@ -33,9 +34,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, patch, post, put};
 
 use crate::app::App;
+use docs::routes::{Routes, delete, get, patch, post, put};
 use server::catch_panic::catch_panic;
 use server::cors::cors;
 use server::count_requests::count_requests;
@@ -43,14 +44,11 @@ use server::limit_address::limit_address;
 
 /// All that clients can call.
 pub fn client_routes(app: &Arc<App>) -> Router {
+    let limited = || api().into_router().layer(from_fn_with_state(Arc::clone(app), limit_address));
     Router::new()
-        .nest("/api/v1", api().layer(from_fn_with_state(Arc::clone(app), limit_address)))
-        .nest("/api", api().layer(from_fn_with_state(Arc::clone(app), limit_address)))
-        .merge(health::routes())
-        .route("/ws", get(websocket::accept))
-        .route("/ws/chat", get(websocket::accept))
-        .route("/api/v1/ws/chat", get(websocket::accept))
-        .route("/api/v1/realtime", get(websocket::accept))
+        .nest("/api/v1", limited())
+        .nest("/api", limited())
+        .merge(root().into_router())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(app), cors))
@@ -59,18 +57,32 @@ pub fn client_routes(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
+/// The paths of the one WebSocket endpoint.
+const SOCKET_PATHS: &[&str] = &["/ws", "/ws/chat", "/api/v1/ws/chat", "/api/v1/realtime"];
+
+/// What is under no prefix.
+fn root() -> Routes {
+    let routes = health::routes().merge(docs::routes());
+    SOCKET_PATHS.iter().fold(routes, |routes, path| routes.socket(path, websocket::accept))
+}
+
+/// All of it, as the documents have it: under one of the two prefixes.
+fn documented_routes() -> Routes {
+    Routes::new().nest("/api/v1", api()).merge(root())
+}
+
 /// What operators can call: on the internal port.
 pub fn internal_routes(app: &Arc<App>) -> Router {
     Router::new()
-        .merge(health::routes())
-        .route("/metrics", get(async || crate::metrics::render()))
+        .merge(health::routes().into_router())
+        .route("/metrics", axum::routing::get(async || crate::metrics::render()))
         .fallback(problem::not_found)
         .with_state(Arc::clone(app))
 }
 
 /// The same routes answer under `/api/v1` and `/api`.
-fn api() -> Router<Arc<App>> {
-    Router::new()
+fn api() -> Routes {
+    Routes::new()
         .merge(accounts())
         .merge(people())
         .merge(conversations())
@@ -81,8 +93,8 @@ fn api() -> Router<Arc<App>> {
 }
 
 /// Registering, logging in and out, the caller's own account.
-fn accounts() -> Router<Arc<App>> {
-    Router::new()
+fn accounts() -> Routes {
+    Routes::new()
         .route("/auth/login", post(auth::login))
         .route("/auth/logout", post(auth::logout))
         .route("/auth/refresh", post(auth::refresh))
@@ -99,8 +111,8 @@ fn accounts() -> Router<Arc<App>> {
 }
 
 /// Other users: finding them, what is shown of them, friends, blocks.
-fn people() -> Router<Arc<App>> {
-    Router::new()
+fn people() -> Routes {
+    Routes::new()
         .route("/friends", get(friends::list))
         .route("/friends/pending", get(friends::pending))
         .route("/friends/request", post(friends::request))
@@ -116,8 +128,8 @@ fn people() -> Router<Arc<App>> {
 }
 
 /// Conversations of both kinds.
-fn conversations() -> Router<Arc<App>> {
-    Router::new()
+fn conversations() -> Routes {
+    Routes::new()
         .route("/conversations", get(conversations::list).post(conversations::open))
         .route("/conversations/group", post(groups::create))
         .nest("/conversations/{id}", conversation())
@@ -127,8 +139,8 @@ fn conversations() -> Router<Arc<App>> {
 }
 
 /// What both prefixes lead to: a group is a conversation.
-fn conversation() -> Router<Arc<App>> {
-    Router::new()
+fn conversation() -> Routes {
+    Routes::new()
         .route("/", get(conversations::one).put(groups::update).delete(groups::dissolve))
         .route("/export", get(export::export))
         .route("/invites", get(invites::list).post(invites::make))
@@ -145,8 +157,8 @@ fn conversation() -> Router<Arc<App>> {
 }
 
 /// Messages by their own id, or by the user they are exchanged with.
-fn messages() -> Router<Arc<App>> {
-    Router::new()
+fn messages() -> Routes {
+    Routes::new()
         .route("/messages/unread-count", get(conversations::unread_count))
         .route("/messages/search", get(search::search))
         .route(
@@ -161,8 +173,8 @@ fn messages() -> Router<Arc<App>> {
 }
 
 /// What users are told beside messages, and what they report.
-fn notifications() -> Router<Arc<App>> {
-    Router::new()
+fn notifications() -> Routes {
+    Routes::new()
         .route("/broadcasts", get(broadcasts::list).post(broadcasts::send))
         .route("/events", get(events::list).post(events::report))
         .route("/notifications", get(notifications::list))
@@ -173,8 +185,8 @@ fn notifications() -> Router<Arc<App>> {
 }
 
 /// For administrators: each handler takes an `Admin`.
-fn admin() -> Router<Arc<App>> {
-    Router::new()
+fn admin() -> Routes {
+    Routes::new()
         .route("/audit", get(admin_cluster::audit))
         .route("/dead-letters", get(admin_topics::dead_letters))
         .route("/nodes", get(admin_cluster::nodes))
@@ -196,8 +208,8 @@ fn admin() -> Router<Arc<App>> {
 }
 
 /// What operators ask; more of it is at the root and on the internal port.
-fn operations() -> Router<Arc<App>> {
-    Router::new().route("/health", get(health::health))
+fn operations() -> Routes {
+    Routes::new().route("/health", get(health::health))
 }
 
 #[cfg(test)]
@@ -206,6 +218,6 @@ mod tests {
 
     #[test]
     fn no_two_routes_overlap() {
-        let _ = Router::<Arc<App>>::new().nest("/api/v1", api()).nest("/api", api()).merge(health::routes());
+        let _ = documented_routes().into_router().nest("/api", api().into_router());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::extract::{Json, Page, Paging, Path, Query, parse_flag};
@@ -17,8 +18,9 @@ use crate::service::notifications::list_notifications::list_notifications;
 use crate::service::notifications::read_all_notifications::read_all_notifications;
 use crate::service::notifications::read_notification::read_notification;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct ListQuery {
+    #[schemars(with = "Option<bool>")]
     unread_only: Option<String>,
 }
 

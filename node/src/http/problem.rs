@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::{FieldError, Refusal};
@@ -28,14 +29,19 @@ impl From<Error> for HttpError {
     }
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// A problem of RFC 9457.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct ProblemBody<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
+    /// Stable.
     code: &'a str,
     detail: Cow<'a, str>,
+    /// The same request may succeed if it is simply sent again later.
     retryable: bool,
+    /// By field, where fields are at fault.
     errors: &'a [FieldError],
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json, Page, Paging};
@@ -16,7 +17,7 @@ use crate::service::people::block_user::block_user;
 use crate::service::people::list_blocked::list_blocked;
 use crate::service::people::unblock_user::unblock_user;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct OtherBody {
     user_id: UserId,
 }
@@ -37,7 +38,8 @@ pub async fn unblock(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BlockedUser")]
 pub struct BlockedJson {
     pub(super) user: Profile,
     pub(super) since: Timestamp,

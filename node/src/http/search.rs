@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::docs::describe::Shows;
 use super::extract::{Json, Page, Paging, Query, cursor};
-use super::message_json::view_json;
+use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
@@ -16,12 +18,19 @@ use crate::domain::search::Query as Words;
 use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
 use crate::service::messages::search_messages::{Search, search_messages};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct SearchQuery {
+    /// All of these words, in any order.
+    #[schemars(with = "String")]
     q: Option<String>,
+    #[schemars(with = "Option<Uuid>")]
     conversation_id: Option<String>,
+    /// The sender.
+    #[schemars(with = "Option<Uuid>")]
     from: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     before: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     after: Option<String>,
 }
 
@@ -63,9 +72,9 @@ pub async fn search(
     caller: Caller,
     Query(query): Query<SearchQuery>,
     paging: Paging,
-) -> HttpResult<Response> {
+) -> HttpResult<Shows<Page<MessageJson<'static>>>> {
     let search = query.parse()?;
     let (found, next) = search_messages(&app, caller.user, &search, paging.after()?, paging.limit).await?;
     let items = found.iter().filter_map(|view| view_json(view, caller.user)).collect();
-    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response())
+    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response().into())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json, Page, Paging, Path, Query};
@@ -26,7 +27,8 @@ use crate::service::presence::announce_presence::Seen;
 use crate::service::presence::look_up_presence::look_up_presence;
 
 /// The caller's own account: a User and what only its owner sees.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnAccount")]
 pub struct UserBody {
     id: UserId,
     username: Option<String>,
@@ -59,7 +61,7 @@ pub async fn me(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Json<
     Ok(Json(read_own_account(&app, &caller).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct PatchBody {
     display_name: Option<String>,
     #[serde(default)]
@@ -83,7 +85,7 @@ pub async fn patch_me(
     Ok(Json(change_profile::change_profile(&app, &caller, &change).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct PasswordBody {
     current_password: String,
     new_password: String,
@@ -106,8 +108,10 @@ pub async fn delete_me(State(app): State<Arc<App>>, caller: Caller) -> HttpResul
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct SearchQueryParams {
+    /// The beginning of a name, or something like one.
+    #[schemars(with = "String")]
     query: Option<String>,
 }
 
@@ -132,12 +136,13 @@ pub async fn search(
 /// Users of one call of `POST /users/presence`.
 const PRESENCE_MAX: usize = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct PresenceBody {
     user_ids: Vec<UserId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Presence")]
 pub struct PresenceJson {
     presence: BTreeMap<UserId, Seen>,
 }

@@ -22,9 +22,9 @@ use data::DataField;
 use read::{read_acknowledge, read_auth, read_change, read_read, read_status, read_sync, read_typing};
 
 /// Greatest `id` of a frame, in code points: it is kept while its answer is made.
-const FRAME_ID_MAX: usize = 256;
+pub const FRAME_ID_MAX: usize = 256;
 /// Greatest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 8_192;
+pub const TOKEN_BYTES_MAX: usize = 8_192;
 
 /// One frame of a client, or why it is none.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Stable codes: of refusals (with their HTTP status), and of closing a WebSocket.
 
+use std::borrow::Cow;
+
 use crate::domain::Refusal;
 
 /// Why the server closes a socket (contract 2.6).
@@ -23,6 +25,24 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    pub const ALL: &[Self] = &[
+        Self::Normal,
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::Unsupported,
+        Self::InvalidUtf8,
+        Self::Unauthorized,
+        Self::TooBig,
+        Self::Internal,
+        Self::Overloaded,
+        Self::TokenExpired,
+        Self::HeartbeatMissed,
+        Self::Flooding,
+        Self::SlowConsumer,
+        Self::Replaced,
+        Self::SessionEnded,
+    ];
+
     pub const fn number(self) -> u16 {
         #[expect(clippy::as_conversions, reason = "the discriminants are the numbers")]
         {
@@ -125,5 +145,85 @@ pub const fn problem_of(refusal: &Refusal) -> Problem {
         Refusal::Internal => retryable(500, "internal", "internal error"),
         Refusal::Unavailable => retryable(503, "unavailable", "cannot be reached now; it may or may not have happened"),
         Refusal::Overloaded { .. } => retryable(503, "overloaded", "overloaded; try again later"),
+    }
+}
+
+/// One refusal of each kind, so that documents can say which codes there are.
+pub const EACH_REFUSAL: &[Refusal] = &[
+    Refusal::InvalidJson,
+    Refusal::InvalidCursor,
+    Refusal::Unauthorized,
+    Refusal::InvalidCredentials,
+    Refusal::InvalidRefreshToken,
+    Refusal::Forbidden,
+    Refusal::Blocked,
+    Refusal::Blocking,
+    Refusal::NotFriends,
+    Refusal::FirstMessageLimit,
+    Refusal::Muted,
+    Refusal::NotFound,
+    Refusal::MethodNotAllowed,
+    Refusal::UsernameTaken,
+    Refusal::EmailTaken,
+    Refusal::TempIdReused,
+    Refusal::RecallWindowPassed,
+    Refusal::EditWindowPassed,
+    Refusal::NotEditable,
+    Refusal::OwnerMustTransfer,
+    Refusal::GroupFull,
+    Refusal::AlreadyFriends,
+    Refusal::TooLarge,
+    Refusal::UnsupportedType,
+    Refusal::InvalidRequest(Vec::new()),
+    Refusal::InvalidText(Cow::Borrowed("")),
+    Refusal::UnknownType,
+    Refusal::RateLimited { retry_after_ms: 0 },
+    Refusal::Internal,
+    Refusal::Unavailable,
+    Refusal::Overloaded { retry_after_ms: 0 },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_listed_once() {
+        // A new kind does not compile until it has a number here, and is missed below until it is listed.
+        let number = |refusal: &Refusal| match refusal {
+            Refusal::InvalidJson => 0,
+            Refusal::InvalidCursor => 1,
+            Refusal::Unauthorized => 2,
+            Refusal::InvalidCredentials => 3,
+            Refusal::InvalidRefreshToken => 4,
+            Refusal::Forbidden => 5,
+            Refusal::Blocked => 6,
+            Refusal::Blocking => 7,
+            Refusal::NotFriends => 8,
+            Refusal::FirstMessageLimit => 9,
+            Refusal::Muted => 10,
+            Refusal::NotFound | Refusal::NotFoundFields(_) => 11,
+            Refusal::MethodNotAllowed => 12,
+            Refusal::UsernameTaken => 13,
+            Refusal::EmailTaken => 14,
+            Refusal::TempIdReused => 15,
+            Refusal::RecallWindowPassed => 16,
+            Refusal::EditWindowPassed => 17,
+            Refusal::NotEditable => 18,
+            Refusal::OwnerMustTransfer => 19,
+            Refusal::GroupFull => 20,
+            Refusal::AlreadyFriends => 21,
+            Refusal::TooLarge => 22,
+            Refusal::UnsupportedType => 23,
+            Refusal::InvalidRequest(_) => 24,
+            Refusal::InvalidText(_) => 25,
+            Refusal::UnknownType => 26,
+            Refusal::RateLimited { .. } => 27,
+            Refusal::Internal => 28,
+            Refusal::Unavailable => 29,
+            Refusal::Overloaded { .. } => 30,
+        };
+        let numbers: Vec<usize> = EACH_REFUSAL.iter().map(number).collect();
+        assert_eq!(numbers, (0..31).collect::<Vec<_>>());
     }
 }

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod delivery;
 pub mod field;
 pub mod frame;
+pub mod schema;
 pub mod send;
 pub mod server;
 pub mod sync;

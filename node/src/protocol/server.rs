@@ -9,13 +9,15 @@ mod tests;
 use serde::Serialize;
 
 use super::frame::Frame;
-pub use answers::{AuthData, MessageSent, auth_success, error, message_sent, pong};
+pub use answers::{AuthData, ErrorData, MessageSent, auth_success, error, message_sent, pong};
 pub use entries::{
-    EditedData, NewMessageData, ReactedData, RecalledData, Shown, entry_frame, entry_json, new_message_data,
+    EditedData, EntryData, NewMessageData, Nothing, ReactedData, RecalledData, Shown, entry_frame, entry_json,
+    new_message_data,
 };
 pub use signals::{
-    HiddenData, NotificationData, ReadData, ResyncReason, SettingsData, StatusData, TypingData, UnreadCountData,
-    conversation_settings, message_hidden, notification, read, reconnect, resync, status, typing, unread_count_update,
+    HiddenData, NotificationData, ReadData, ReconnectData, ResyncData, ResyncReason, SettingsData, StatusData,
+    TypingData, UnreadCountData, conversation_settings, message_hidden, notification, read, reconnect, resync, status,
+    typing, unread_count_update,
 };
 
 /// Envelope of every frame. `id` is the client's, on the direct answer to its frame.

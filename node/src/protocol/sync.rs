@@ -1,5 +1,6 @@
 //! Pages of a sync (contract 2.5): frames of 2.4 inside a frame, with what is to be known of their conversation.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ pub const HIDDEN_BYTES_MAX: usize = 14;
 const AROUND_BYTES: usize = 640;
 
 /// What a page says beside its frames. Field order is part of the golden files.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PageHead {
     /// The newest of the conversation that this user may see.
     pub last_seq: Seq,
@@ -34,7 +35,7 @@ pub struct PageHead {
     pub has_more: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct PageSettings {
     pub pinned: bool,
     pub muted_until: Option<Timestamp>,
@@ -66,27 +67,33 @@ pub fn page(id: Option<&str>, conversation: ConversationId, frames: &[Vec<u8>], 
     Frame::text(&json)
 }
 
+/// Data of the page of a conversation that is unknown to this user, or no longer visible.
+#[derive(Serialize, JsonSchema)]
+pub struct Gone {
+    pub conversation_id: Uuid,
+    pub frames: [u8; 0],
+    pub gone: bool,
+}
+
 /// The page of a conversation that is unknown to this user, or no longer visible.
 pub fn gone(id: Option<&str>, conversation: Uuid) -> Frame {
-    #[derive(Serialize)]
-    #[expect(clippy::struct_field_names, reason = "the contract's name")]
-    struct Gone {
-        conversation_id: Uuid,
-        frames: [u8; 0],
-        gone: bool,
-    }
     frame("sync", Some("page"), id, Gone { conversation_id: conversation, frames: [], gone: true })
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct Complete<'a> {
+    /// None after a sync by `conversations`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub cursor: Option<&'a str>,
+    /// Some conversations could not be read now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub partial: Option<bool>,
 }
 
 /// `sync`/`complete`.
 pub fn complete(id: Option<&str>, cursor: Option<&str>, is_partial: bool) -> Frame {
-    #[derive(Serialize)]
-    struct Complete<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cursor: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        partial: Option<bool>,
-    }
     frame("sync", Some("complete"), id, Complete { cursor, partial: is_partial.then_some(true) })
 }
 
@@ -107,6 +114,8 @@ pub fn next_page<T: AsRef<[u8]>>(frames: &[T], id_length: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Body, ConversationRef, Entry, UserId};
+    use crate::protocol::server::{Shown, entry_json};
 
     fn head() -> PageHead {
         PageHead {
@@ -130,7 +139,17 @@ mod tests {
     #[test]
     fn pages_are_as_the_golden_file_has_them() {
         let conversation = ConversationId::from_uuid(uuid::uuid!("00400000-0000-8000-8000-000000000000")).unwrap();
-        let frames = [br#"{"type":"chat"}"#.to_vec(), br#"{"type":"conversation"}"#.to_vec()];
+        let group = ConversationRef::Group { id: conversation };
+        let entry = |seq| Entry {
+            id: conversation.message(Seq(seq)),
+            sender_id: UserId(Uuid::from_u128(1)),
+            sender_name: "Alice".to_owned(),
+            body: Body::Dissolved,
+            temp_id: None,
+            ordinal: 0,
+            created_at: Timestamp(1),
+        };
+        let frames = [8, 9].map(|seq| entry_json(&group, &entry(seq), Shown::default()));
         let all = [
             page(None, conversation, &frames, &head()),
             page(Some("a\"b"), conversation, &[], &PageHead { peer_read_seq: Some(Seq(3)), ..head() }),

@@ -19,6 +19,7 @@ mod admin;
 mod away;
 mod delivery;
 mod dev;
+mod documents;
 mod entries;
 mod faults;
 mod friends;

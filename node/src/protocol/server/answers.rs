@@ -1,5 +1,6 @@
 //! Direct answers to a client's frames.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ struct AuthSuccess<'a> {
     data: AuthData<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct AuthData<'a> {
     pub user_id: UserId,
     pub username: Option<&'a str>,
@@ -43,20 +44,23 @@ pub fn auth_success(id: Option<&str>, data: AuthData<'_>) -> Frame {
     Frame::text(&serde_json::to_vec(&frame).unwrap_or_default())
 }
 
+#[derive(Serialize, JsonSchema)]
+pub struct ErrorData<'a> {
+    pub code: &'a str,
+    pub message: &'a str,
+    pub retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub temp_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    pub errors: &'a [FieldError],
+}
+
 /// `error`, with what belongs to the refusal.
 pub fn error(id: Option<&str>, temp_id: Option<&str>, refusal: &Refusal) -> Frame {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        code: &'a str,
-        message: &'a str,
-        retryable: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        temp_id: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        retry_after_ms: Option<u64>,
-        #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
-        errors: &'a [FieldError],
-    }
     let problem = problem_of(refusal);
     let own;
     let errors: &[FieldError] = match refusal {
@@ -71,7 +75,7 @@ pub fn error(id: Option<&str>, temp_id: Option<&str>, refusal: &Refusal) -> Fram
         Refusal::RateLimited { retry_after_ms } | Refusal::Overloaded { retry_after_ms } => Some(*retry_after_ms),
         _ => None,
     };
-    let data = Data {
+    let data = ErrorData {
         code: problem.code,
         message: problem.title,
         retryable: problem.retryable,
@@ -82,7 +86,7 @@ pub fn error(id: Option<&str>, temp_id: Option<&str>, refusal: &Refusal) -> Fram
     frame("error", None, id, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct MessageSent<'a> {
     pub temp_id: &'a str,
     pub message_id: MessageId,

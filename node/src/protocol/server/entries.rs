@@ -1,41 +1,52 @@
 //! The frames as which entries of a log reach members, live, by `sync`, and as the base of what REST shows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::json;
 use crate::domain::message::{ForwardedFrom, Mentions, Message, MessageType};
-use crate::domain::{Body, ConversationId, ConversationRef, Entry, MessageId, Seq, Timestamp, UserId};
+use crate::domain::{
+    Body, ConversationId, ConversationKind, ConversationRef, Entry, MessageId, Seq, Timestamp, UserId,
+};
 use crate::protocol::frame::Frame;
 
 /// Data of `new_message`; REST shows the same with a few fields more (`http`).
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct NewMessageData<'a> {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
+    #[schemars(with = "ConversationKind")]
     pub conversation_kind: &'a str,
     pub seq: Seq,
     pub sender_id: UserId,
     pub sender_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub receiver_id: Option<UserId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub group_id: Option<ConversationId>,
     pub message_type: MessageType,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub content: Option<&'a str>,
     pub created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub reply_to: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub forwarded_from: Option<&'a ForwardedFrom>,
     #[serde(skip_serializing_if = "Mentions::is_none")]
     pub mentions: &'a Mentions,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub metadata: Option<&'a RawValue>,
     /// Null where nothing was edited.
     pub edited_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub temp_id: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     pub recalled: bool,
@@ -165,10 +176,11 @@ pub fn entry_frame(conversation: &ConversationRef, entry: &Entry, shown: Shown<'
     Frame::text(&entry_json(conversation, entry, shown))
 }
 
-#[derive(Serialize)]
-struct Nothing {}
+/// Of an entry that says nothing more.
+#[derive(Serialize, JsonSchema)]
+pub struct Nothing {}
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct RecalledData {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
@@ -178,18 +190,19 @@ pub struct RecalledData {
     pub recalled_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct EditedData<'a> {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
     pub seq: Seq,
     pub message_seq: Seq,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub content: Option<&'a str>,
     pub edited_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct ReactedData<'a> {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
@@ -200,6 +213,18 @@ pub struct ReactedData<'a> {
     pub add: bool,
 }
 
+/// Data of a frame of type `conversation` that is an entry of the log.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Entry")]
+pub struct EntryData<T> {
+    pub conversation_id: ConversationId,
+    pub seq: Seq,
+    pub by: UserId,
+    pub created_at: Timestamp,
+    #[serde(flatten)]
+    pub body: T,
+}
+
 fn conversation_json<T: Serialize>(
     action: &str,
     entry: &Entry,
@@ -207,15 +232,6 @@ fn conversation_json<T: Serialize>(
     shown: Shown<'_>,
     body: T,
 ) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Data<T> {
-        conversation_id: ConversationId,
-        seq: Seq,
-        by: UserId,
-        created_at: Timestamp,
-        #[serde(flatten)]
-        body: T,
-    }
-    let data = Data { conversation_id, seq: entry.seq(), by: entry.sender_id, created_at: entry.created_at, body };
+    let data = EntryData { conversation_id, seq: entry.seq(), by: entry.sender_id, created_at: entry.created_at, body };
     json("conversation", Some(action), shown.id, data)
 }

@@ -1,5 +1,6 @@
 //! Frames that are no entries and no answers: they are told as things are, and not kept.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::frame;
@@ -7,7 +8,7 @@ use crate::domain::ids::NotificationId;
 use crate::domain::{ConversationId, MessageId, Seq, Timestamp, UserId};
 use crate::protocol::frame::Frame;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct ReadData {
     pub conversation_id: ConversationId,
     pub user_id: UserId,
@@ -18,11 +19,12 @@ pub fn read(data: &ReadData) -> Frame {
     frame("read", None, None, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct UnreadCountData {
     pub conversation_id: ConversationId,
     pub unread_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub total_unread: Option<i64>,
 }
 
@@ -30,7 +32,7 @@ pub fn unread_count_update(id: Option<&str>, data: &UnreadCountData) -> Frame {
     frame("unread_count_update", None, id, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct SettingsData {
     pub conversation_id: ConversationId,
     pub pinned: bool,
@@ -42,7 +44,7 @@ pub fn conversation_settings(data: &SettingsData) -> Frame {
     frame("conversation", Some("settings"), None, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct HiddenData {
     pub message_id: MessageId,
     pub conversation_id: ConversationId,
@@ -54,7 +56,7 @@ pub fn message_hidden(data: &HiddenData) -> Frame {
     frame("chat", Some("message_hidden"), None, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct TypingData {
     pub user_id: UserId,
     pub conversation_id: ConversationId,
@@ -65,11 +67,13 @@ pub fn typing(data: &TypingData) -> Frame {
     frame("typing", None, None, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct StatusData<'a> {
     pub user_id: UserId,
+    #[schemars(extend("enum" = ["online", "away", "busy", "offline"]))]
     pub status: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
     pub last_seen_at: Option<Timestamp>,
 }
 
@@ -77,13 +81,14 @@ pub fn status(data: &StatusData<'_>) -> Frame {
     frame("status", None, None, data)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct NotificationData<'a, D> {
     pub notification_id: NotificationId,
     pub r#type: &'a str,
     pub title: &'a str,
     pub content: &'a str,
     /// An object, as it was given or as it was kept.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: D,
     pub created_at: Timestamp,
 }
@@ -92,7 +97,7 @@ pub fn notification<D: Serialize>(data: &NotificationData<'_, D>) -> Frame {
     frame("notification", None, None, data)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResyncReason {
     BusLost,
@@ -101,21 +106,24 @@ pub enum ResyncReason {
     ShardLost,
 }
 
+#[derive(Serialize, JsonSchema)]
+pub struct ResyncData<'a> {
+    pub reason: ResyncReason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub conversation_ids: Option<&'a [ConversationId]>,
+}
+
 pub fn resync(reason: ResyncReason, conversation_ids: Option<&[ConversationId]>) -> Frame {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        reason: ResyncReason,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        conversation_ids: Option<&'a [ConversationId]>,
-    }
-    frame("resync", None, None, Data { reason, conversation_ids })
+    frame("resync", None, None, ResyncData { reason, conversation_ids })
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct ReconnectData<'a> {
+    pub after_ms: u64,
+    pub reason: &'a str,
 }
 
 pub fn reconnect(after_ms: u64, reason: &str) -> Frame {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        after_ms: u64,
-        reason: &'a str,
-    }
-    frame("reconnect", None, None, Data { after_ms, reason })
+    frame("reconnect", None, None, ReconnectData { after_ms, reason })
 }

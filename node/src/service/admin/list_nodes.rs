@@ -1,5 +1,6 @@
 //! The nodes of the cluster, as each last said of itself.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -11,7 +12,8 @@ use crate::storage::directory::node_reports::{NodeReport, read_reports};
 /// Whoever has said nothing for three turns is gone.
 const REPORT_AGE_MAX_S: f64 = 16.0;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Node")]
 pub struct NodeView {
     pub id: String,
     /// Of this run of the node; a new one after a pause, too.
@@ -21,6 +23,7 @@ pub struct NodeView {
     /// How long ago all that had been sent to the node over Redis was handed to it.
     pub lag_ms: i64,
     /// `up`, `draining` or `gone`.
+    #[schemars(extend("enum" = ["up", "draining", "gone"]))]
     pub status: &'static str,
     pub started_at: Timestamp,
     /// Seconds since the node said so.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::list_nodes::list_nodes;
@@ -17,7 +18,7 @@ const EVENTS_BACK: Duration = Duration::from_hours(1);
 /// Nodes that are added up.
 const NODES_MAX: usize = 1_000;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Stats {
     pub users: UserStats,
     /// Open sockets over all nodes, as they last said.
@@ -29,7 +30,7 @@ pub struct Stats {
     pub shards: Vec<ShardStats>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct UserStats {
     pub total: i64,
     pub disabled: i64,
@@ -37,7 +38,7 @@ pub struct UserStats {
 }
 
 /// Estimates; null where the shard cannot be asked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ShardStats {
     pub name: String,
     pub conversations: Option<i64>,

@@ -1,5 +1,6 @@
 //! Sends a notification to some users or to all, in given words or by a template.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,12 +37,14 @@ pub enum Words {
 }
 
 /// What was sent, and to how many (`None`: to everyone).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SentNotification")]
 pub struct Sent {
     pub id: NotificationId,
     pub r#type: NotificationKind,
     pub title: String,
     pub content: String,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: Value,
     pub all: bool,
     pub receiver_count: Option<usize>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{info, warn};
@@ -15,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::storage::directory::settings;
 
 /// A setting as administrators see it: what it is here and now, what it is where nothing is said, and the range of a number.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Setting")]
 pub struct SettingView {
     pub key: &'static str,
     pub value: Value,

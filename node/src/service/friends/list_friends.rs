@@ -1,5 +1,6 @@
 //! A user's friends with their presence, and the requests that wait for an answer.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -12,7 +13,8 @@ use crate::service::presence::announce_presence::{Seen, presence_of};
 use crate::storage::directory::{pairs, profiles};
 
 /// A friend as REST shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Friend")]
 pub struct FriendView {
     pub user: Profile,
     pub since: Timestamp,
@@ -20,7 +22,8 @@ pub struct FriendView {
 }
 
 /// A friend request as REST shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FriendRequest")]
 pub struct RequestView {
     /// The other user.
     pub user: Profile,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,7 +14,8 @@ use crate::storage::directory::profiles;
 use crate::storage::shard::read_members::{Member, read_members, read_some_members};
 
 /// A member as REST shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
 pub struct MemberView {
     pub user: Profile,
     pub role: Role,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use herald_router::{BootId, Route};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tracing::debug;
@@ -49,9 +50,10 @@ pub fn start(app: &Arc<App>) {
 }
 
 /// A user's presence as others see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Seen {
     /// `online`, `away`, `busy` or `offline`.
+    #[schemars(extend("enum" = ["online", "away", "busy", "offline"]))]
     pub status: &'static str,
     pub last_seen_at: Option<Timestamp>,
 }

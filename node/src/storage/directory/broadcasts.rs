@@ -1,6 +1,7 @@
 //! What is told to everyone: one row each. Numbers are given out under a lock that is held to the commit, so that whoever has seen a
 //! number has seen all smaller ones.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -17,7 +18,7 @@ pub const STATEMENTS: &[&str] =
     &[LOCK_BROADCASTS, INSERT_BROADCAST, PUBLISH_BROADCAST, TELL_BROADCAST, NEWEST_NUMBER, READ_AFTER, LIST_BROADCASTS];
 
 /// A broadcast as the history shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Broadcast {
     #[serde(skip)]
     pub number: i64,
@@ -25,6 +26,7 @@ pub struct Broadcast {
     pub r#type: String,
     pub title: String,
     pub content: String,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: Box<RawValue>,
     pub created_by: UserId,
     pub created_at: Timestamp,

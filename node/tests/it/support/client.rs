@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::DEADLINE;
 use super::cluster::{Cluster, KID, SECRET};
+use super::documents::judges;
 
 /// Seconds since 1970, as tokens count.
 pub fn now_s() -> i64 {
@@ -116,7 +117,7 @@ pub async fn call(
     token: Option<&str>,
     body: Option<Value>,
 ) -> Answer {
-    let mut request = http.request(method, url).timeout(DEADLINE);
+    let mut request = http.request(method.clone(), url).timeout(DEADLINE);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
@@ -127,6 +128,11 @@ pub async fn call(
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let path = reqwest::Url::parse(url).unwrap().path().to_owned();
+    if let Some(fault) = judges().fault_of_answer(method.as_str(), &path, status, content_type, &body) {
+        panic!("{fault}");
+    }
     Answer { status, headers, body }
 }
 
@@ -327,7 +333,12 @@ impl Device {
             return None;
         }
         match tokio::time::timeout(limit, self.frames.recv()).await {
-            Ok(Some(Received::Frame(frame))) => Some(frame),
+            Ok(Some(Received::Frame(frame))) => {
+                if let Some(fault) = judges().fault_of_frame("server", &frame) {
+                    panic!("{fault}");
+                }
+                Some(frame)
+            }
             Ok(Some(Received::Closed(code))) => {
                 self.close_code = Some(code);
                 None

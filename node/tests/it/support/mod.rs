@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod databases;
 pub mod dev;
+pub mod documents;
 pub mod log;
 pub mod own;
 pub mod services;
