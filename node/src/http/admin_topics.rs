@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,9 +17,11 @@ use crate::domain::topic::{Consumer, Pattern, Subscription, Wish};
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::service::events::subscribe::{list_dead_letters, list_subscriptions, subscribe, unsubscribe};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Subscription")]
 pub struct SubscriptionJson {
     id: Uuid,
+    #[schemars(with = "String", extend("enum" = ["alert", "audit"]))]
     consumer: Consumer,
     pattern: String,
     level: Option<String>,
@@ -49,8 +52,9 @@ pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> Http
     Ok(Json(Page::of(items, paging.limit, |last: &SubscriptionJson| last.id)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct SubscriptionBody {
+    #[schemars(extend("enum" = ["alert", "audit"]))]
     consumer: String,
     pattern: String,
     level: Option<String>,
@@ -78,7 +82,8 @@ pub async fn delete(State(app): State<Arc<App>>, Admin(author): Admin, Path(id):
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
 pub struct DeadLetterJson {
     id: Uuid,
     consumer: String,
