@@ -141,7 +141,7 @@ const BODY_REFUSALS: &[Refusal] = &[
     Refusal::InvalidRequest(Vec::new()),
     Refusal::InvalidText(Cow::Borrowed("")),
 ];
-const QUERY_REFUSALS: &[Refusal] = &[Refusal::InvalidRequest(Vec::new())];
+const QUERY_REFUSALS: &[Refusal] = &[Refusal::InvalidRequest(Vec::new()), Refusal::InvalidText(Cow::Borrowed(""))];
 const PAGING_REFUSALS: &[Refusal] = &[Refusal::InvalidCursor, Refusal::InvalidRequest(Vec::new())];
 
 /// Whatever asks a service.

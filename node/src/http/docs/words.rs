@@ -1,6 +1,8 @@
 //! What no signature says: a line about each route, and the refusals of its own. (Those of a token, a body, a path, a query and of any
 //! service are known from the handler's parameters.) Both prefixes of a group's routes, and aliases, share a line.
 
+use std::borrow::Cow;
+
 use crate::domain::Refusal;
 use crate::domain::Refusal::{
     AlreadyFriends, Blocked, Blocking, EditWindowPassed, EmailTaken, FirstMessageLimit, Forbidden, GroupFull,
@@ -22,7 +24,14 @@ const fn words(route: &'static str, summary: &'static str, refusals: &'static [R
 
 const FORWARD: &[Refusal] = &[Blocking, Blocked, NotFriends, FirstMessageLimit, Muted, NotEditable, TempIdReused];
 const SEND: &[Refusal] = &[NotFound, Blocking, Blocked, NotFriends, FirstMessageLimit, Muted, TempIdReused];
-const REACT: &[Refusal] = &[Refusal::InvalidRequest(Vec::new()), NotEditable, Muted, Blocked, Blocking];
+const REACT: &[Refusal] = &[
+    Refusal::InvalidRequest(Vec::new()),
+    Refusal::InvalidText(Cow::Borrowed("")),
+    NotEditable,
+    Muted,
+    Blocked,
+    Blocking,
+];
 
 const WORDS: &[Words] = &[
     words("POST /auth/register", "Makes an account and logs it in.", &[UsernameTaken, EmailTaken]),

@@ -24,16 +24,46 @@ pub fn judges() -> &'static Judges {
     &JUDGES
 }
 
-fn close(value: &mut Value) {
+/// Closes every shape: what is written and not documented is a fault. One that stands beside fields of another is closed there.
+fn close(document: &mut Value) {
+    let mut open = Vec::new();
+    parts_of_others(document, &mut open);
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        for (name, schema) in schemas.iter_mut() {
+            // What clients write besides is ignored.
+            if name.starts_with("client.") {
+                continue;
+            }
+            let is_open = open.iter().any(|reference: &String| reference.rsplit('/').next() == Some(name));
+            close_shapes(schema, is_open);
+        }
+    }
+    if let Some(paths) = document.get_mut("paths") {
+        close_shapes(paths, false);
+    }
+}
+
+/// References that have fields beside them.
+fn parts_of_others(value: &Value, found: &mut Vec<String>) {
+    if let (Some(Value::String(reference)), Some(_)) = (value.get("$ref"), value.get("properties")) {
+        found.push(reference.clone());
+    }
+    value.as_object().into_iter().flat_map(|object| object.values()).for_each(|inner| parts_of_others(inner, found));
+    value.as_array().into_iter().flatten().for_each(|inner| parts_of_others(inner, found));
+}
+
+fn close_shapes(value: &mut Value, is_open: bool) {
     match value {
         Value::Object(object) => {
             let is_shape = object.get("type") == Some(&"object".into()) && object.contains_key("properties");
-            if is_shape && !object.contains_key("additionalProperties") {
-                object.insert("additionalProperties".to_owned(), false.into());
+            if is_shape && !is_open && !object.contains_key("additionalProperties") {
+                let keyword =
+                    if object.contains_key("$ref") { "unevaluatedProperties" } else { "additionalProperties" };
+                object.insert(keyword.to_owned(), false.into());
             }
-            object.values_mut().for_each(close);
+            object.values_mut().for_each(|inner| close_shapes(inner, false));
         }
-        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Array(items) => items.iter_mut().for_each(|inner| close_shapes(inner, false)),
         _ => {}
     }
 }
@@ -46,12 +76,7 @@ impl Judges {
     fn new() -> Self {
         let (mut openapi, mut asyncapi) = (openapi_document().clone(), asyncapi_document().clone());
         close(&mut openapi);
-        for (name, schema) in asyncapi["components"]["schemas"].as_object_mut().unwrap() {
-            // What clients write besides is ignored.
-            if !name.starts_with("client.") {
-                close(schema);
-            }
-        }
+        close(&mut asyncapi);
         let mut compiler = Compiler::new();
         compiler.enable_format_assertions();
         compiler.add_resource(OPENAPI, openapi.clone()).unwrap();
