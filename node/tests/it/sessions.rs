@@ -511,9 +511,9 @@ async fn a_pong_proves_what_was_given_before_it() {
     let conversation = herald_node::domain::ConversationId::random();
     let mut proved = herald_node::domain::Seq(0);
     for seq in 1..=3 {
-        let frame = herald_node::protocol::frame::Frame::text(format!(r#"{{"type":"x","seq":{seq}}}"#).as_bytes());
+        let frame = herald_node::protocol::frame::Frame::text(br#"{"type":"pong"}"#);
         session.send_entry(&frame, conversation, herald_node::domain::Seq(seq));
-        device.expect("x").await;
+        device.expect("pong").await;
     }
     wait_until("all three are received", || {
         if let Some((_, seq)) = session.take_received().first() {

@@ -130,7 +130,12 @@ pub async fn call(
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
     let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = reqwest::Url::parse(url).unwrap().path().to_owned();
-    if let Some(fault) = judges().fault_of_answer(method.as_str(), &path, status, content_type, &body) {
+    // What is no JSON is text to its schema, also where it happens to be read as something else: no line at all, or one.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let is_json = essence == "application/json" || essence.ends_with("+json");
+    let judged = if is_json || body.is_string() { body.clone() } else { Value::String(body.to_string()) };
+    let judged = if content_type.is_empty() { Value::Null } else { judged };
+    if let Some(fault) = judges().fault_of_answer(method.as_str(), &path, status, content_type, &judged) {
         panic!("{fault}");
     }
     Answer { status, headers, body }
