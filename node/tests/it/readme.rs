@@ -51,3 +51,13 @@ fn links_and_files_that_documents_name_exist() {
         }
     }
 }
+
+#[test]
+fn every_setting_is_in_the_table_of_limits() {
+    let readme = read("README.md");
+    let missing: Vec<&str> = herald_node::domain::settings::NAMES
+        .into_iter()
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
