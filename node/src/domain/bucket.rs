@@ -1,4 +1,4 @@
-//! A token bucket: how often something may be done, with bursts up to its size.
+//! A token bucket: how often something may be done, with bursts up to its size. And what one node holds of a bucket that all share.
 
 use std::time::Duration;
 
@@ -35,6 +35,53 @@ impl Bucket {
 
     pub fn is_full(&self, rate_per_s: f64, size: f64, now: Timestamp) -> bool {
         self.tokens + now.since(self.at).as_secs_f64() * rate_per_s >= size
+    }
+}
+
+/// What is known of a shared bucket holds so long: tokens not used by then are void, and an empty one is asked again.
+pub const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// Tokens that were taken from a shared bucket and not used yet, or for how long it is empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Borrowed {
+    tokens: u32,
+    until: Timestamp,
+    /// When the shared bucket will have one again.
+    empty_until: Timestamp,
+    asked_until: Timestamp,
+}
+
+impl Borrowed {
+    /// Takes one. `None`: the shared bucket has to be asked.
+    pub fn take(&mut self, now: Timestamp) -> Option<Result<(), u64>> {
+        if self.tokens > 0 && now < self.until {
+            self.tokens -= 1;
+            return Some(Ok(()));
+        }
+        (now < self.empty_until.min(self.asked_until)).then(|| Err(wait_ms(self.empty_until.since(now))))
+    }
+
+    /// Takes one of what the shared bucket has just given; the others are for the next.
+    pub fn take_of(&mut self, granted: u32, now: Timestamp) {
+        self.tokens = granted.saturating_sub(1);
+        self.until = now.plus(KNOWN_FOR);
+    }
+
+    /// Gives one back that was taken for nothing, where fewer than `max` are here.
+    pub fn give_back(&mut self, max: u32, now: Timestamp) {
+        self.tokens = (self.tokens + 1).min(max);
+        self.until = now.plus(KNOWN_FOR);
+    }
+
+    /// The shared bucket is empty for so long.
+    pub fn set_empty(&mut self, wait_ms: u64, now: Timestamp) {
+        self.empty_until = now.plus(Duration::from_millis(wait_ms));
+        self.asked_until = now.plus(KNOWN_FOR);
+    }
+
+    /// Nothing is known of the shared bucket.
+    pub fn is_void(&self, now: Timestamp) -> bool {
+        now >= self.until.max(self.asked_until)
     }
 }
 

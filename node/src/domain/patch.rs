@@ -16,6 +16,15 @@ impl<T> Patch<T> {
         matches!(self, Self::Keep)
     }
 
+    /// Absent is `None`, null is `Some(None)`: as commands have it.
+    pub fn into_change(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
@@ -42,6 +51,8 @@ mod tests {
             field: Patch<String>,
         }
         let field = |json| serde_json::from_str::<Body>(json).unwrap().field;
+        assert_eq!(["{}", r#"{"field":null}"#].map(|json| field(json).into_change()), [None, Some(None)]);
+        assert_eq!(field(r#"{"field":"x"}"#).into_change(), Some(Some("x".to_owned())));
         assert_eq!(field("{}"), Patch::Keep);
         assert_eq!(field(r#"{"field":null}"#), Patch::Clear);
         assert_eq!(field(r#"{"field":"x"}"#), Patch::Set("x".to_owned()));

@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use super::conversation_json::{ConversationJson, conversation_json};
 use super::docs::describe::Shows;
-use super::extract::{Json, OptionalJson, Page, Paging, Path, cursor, patch};
+use super::extract::{Json, OptionalJson, Page, Paging, Path, cursor};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::command::Position;
+use crate::domain::patch::Patch;
 use crate::domain::{ConversationId, ConversationKind, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::service::conversations::change_settings::{SettingsChange, change_settings};
 use crate::service::conversations::count_unread::count_unread;
@@ -82,13 +83,12 @@ pub fn show(caller: &Caller, view: &ConversationView) -> ShowsConversation {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct SettingsBody {
     pinned: Option<bool>,
-    #[serde(default, deserialize_with = "patch")]
-    muted_until: Option<Option<Timestamp>>,
-    #[serde(default, deserialize_with = "patch")]
-    read_receipts: Option<Option<bool>>,
+    #[serde(default)]
+    muted_until: Patch<Timestamp>,
+    #[serde(default)]
+    read_receipts: Patch<bool>,
 }
 
 /// PATCH …/{id}/settings
@@ -100,7 +100,11 @@ pub async fn settings(
 ) -> HttpResult<ShowsConversation> {
     let id = conversation_id(id)?;
     let SettingsBody { pinned, muted_until, read_receipts } = body;
-    let change = SettingsChange { is_pinned: pinned, muted_until, read_receipts };
+    let change = SettingsChange {
+        is_pinned: pinned,
+        muted_until: muted_until.into_change(),
+        read_receipts: read_receipts.into_change(),
+    };
     change_settings(&app, caller.actor(), id, change).await?;
     Ok(show(&caller, &view_conversation(&app, caller.user, id).await?))
 }

@@ -13,11 +13,12 @@ use uuid::Uuid;
 use super::conversation_json::ConversationJson;
 use super::conversations::{ShowsConversation, conversation_id, show};
 use super::docs::describe::Shows;
-use super::extract::{Json, Page, Paging, Path, patch};
+use super::extract::{Json, Page, Paging, Path};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::entry::Updated;
+use crate::domain::patch::Patch;
 use crate::domain::text::{ANNOUNCEMENT_MAX, AVATAR_URL_MAX, GROUP_NAME_MAX, IDS_MAX, TEMP_ID_MAX, check_length};
 use crate::domain::{ConversationId, Refusal, Role, Timestamp, UserId};
 use crate::protocol::field::Faults;
@@ -92,13 +93,12 @@ pub async fn create(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct UpdateBody {
     name: Option<String>,
-    #[serde(default, deserialize_with = "patch")]
-    avatar_url: Option<Option<String>>,
-    #[serde(default, deserialize_with = "patch")]
-    announcement: Option<Option<String>>,
+    #[serde(default)]
+    avatar_url: Patch<String>,
+    #[serde(default)]
+    announcement: Patch<String>,
     muted: Option<bool>,
 }
 
@@ -108,18 +108,18 @@ impl UpdateBody {
         if let Some(name) = &self.name {
             faults.take(check_length("name", name, 1, GROUP_NAME_MAX));
         }
-        if let Some(Some(url)) = &self.avatar_url {
+        if let Some(url) = self.avatar_url.value() {
             faults.take(check_length("avatar_url", url, 0, AVATAR_URL_MAX));
         }
-        if let Some(Some(text)) = &self.announcement {
+        if let Some(text) = self.announcement.value() {
             faults.take(check_length("announcement", text, 0, ANNOUNCEMENT_MAX));
         }
         faults.check()?;
         let not_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(Updated {
             title: self.name,
-            avatar_url: self.avatar_url.map(not_empty),
-            announcement: self.announcement.map(not_empty),
+            avatar_url: self.avatar_url.into_change().map(not_empty),
+            announcement: self.announcement.into_change().map(not_empty),
             muted: self.muted,
         })
     }
@@ -203,11 +203,10 @@ pub async fn remove(
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub struct MuteBody {
     /// Null ends it; it must be said.
-    #[serde(default, deserialize_with = "patch")]
-    muted_until: Option<Option<Timestamp>>,
+    #[serde(default)]
+    muted_until: Patch<Timestamp>,
 }
 
 /// POST …/{id}/members/{user_id}/mute
@@ -218,7 +217,7 @@ pub async fn mute(
     Json(body): Json<MuteBody>,
 ) -> HttpResult<Json<MemberView>> {
     let (group, user) = (conversation_id(id)?, UserId(user));
-    let muted_until = body.muted_until.ok_or_else(|| Refusal::field("muted_until", "is required"))?;
+    let muted_until = body.muted_until.into_change().ok_or_else(|| Refusal::field("muted_until", "is required"))?;
     mute_member(&app, caller.actor(), group, user, muted_until).await?;
     one_member(&app, group, user).await
 }

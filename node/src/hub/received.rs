@@ -2,6 +2,7 @@
 //! it, or by `ack`. Pure state; the writer sends the Pings, `service::sessions::mark_received` writes the positions down.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::domain::{ConversationId, Seq};
 
@@ -48,46 +49,42 @@ impl Received {
     /// with: all before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
     /// In others only conversations are followed of which that was said.
     pub fn give(&mut self, conversation: ConversationId, seq: Seq) {
-        let is_full = self.runs.len() >= CONVERSATIONS_MAX;
-        match self.runs.get_mut(&conversation) {
-            Some(run) if seq == run.given.next() => {
-                run.given = seq;
-                self.is_dirty = true;
-            }
-            Some(run) => run.has_hole |= seq > run.given,
-            None if !self.is_whole => {}
-            None if self.has_overflowed || is_full => self.has_overflowed = true,
-            None => {
-                let before = seq.previous();
-                let run = Run { given: seq, pinged: before, received: before, flushed: before, ..Run::default() };
-                self.runs.insert(conversation, run);
-                self.is_dirty = true;
-            }
+        self.is_dirty |= self.follow(conversation, seq).is_some();
+    }
+
+    /// An entry that this session made itself: known to it, so it adds nothing that is to be proved.
+    pub fn give_own(&mut self, conversation: ConversationId, seq: Seq) {
+        let Some(run) = self.follow(conversation, seq) else { return };
+        let before = seq.previous();
+        if run.received == before {
+            run.received = seq;
+        }
+        if run.flushed == before {
+            run.flushed = seq;
         }
     }
 
-    /// An entry that this session made itself: known to it, so nothing is to be proved.
-    pub fn give_own(&mut self, conversation: ConversationId, seq: Seq) {
+    /// Moves a conversation's run on to this entry; none where the entry does not follow on it, or the conversation is not followed.
+    fn follow(&mut self, conversation: ConversationId, seq: Seq) -> Option<&mut Run> {
         let is_full = self.runs.len() >= CONVERSATIONS_MAX;
-        match self.runs.get_mut(&conversation) {
-            Some(run) if seq == run.given.next() => {
-                let is_flushed = run.flushed == run.given;
-                if run.received == run.given {
-                    run.received = seq;
-                }
-                if is_flushed {
-                    run.flushed = seq;
-                }
-                run.given = seq;
+        let before = seq.previous();
+        let run = match self.runs.entry(conversation) {
+            Entry::Occupied(run) => run.into_mut(),
+            Entry::Vacant(_) if !self.is_whole => return None,
+            Entry::Vacant(_) if self.has_overflowed || is_full => {
+                self.has_overflowed = true;
+                return None;
             }
-            Some(run) => run.has_hole |= seq > run.given,
-            None if !self.is_whole => {}
-            None if self.has_overflowed || is_full => self.has_overflowed = true,
-            None => {
-                let run = Run { given: seq, pinged: seq, received: seq, flushed: seq, ..Run::default() };
-                self.runs.insert(conversation, run);
+            Entry::Vacant(place) => {
+                place.insert(Run { given: before, pinged: before, received: before, flushed: before, ..Run::default() })
             }
+        };
+        if seq != run.given.next() {
+            run.has_hole |= seq > run.given;
+            return None;
         }
+        run.given = seq;
+        Some(run)
     }
 
     /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later. What

@@ -1,27 +1,21 @@
 //! What this node holds of buckets that all nodes share: tokens taken and not used yet, and which buckets are empty just now.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::domain::Timestamp;
-use crate::domain::bucket::{Bucket, wait_ms};
+use crate::domain::bucket::{Borrowed, Bucket};
 use crate::domain::limits::{Limit, LimitKey};
 
 /// Buckets that are kept; those of which nothing is known any more go first when there are more.
 const KEPT_MAX: usize = 200_000;
-/// Tokens that were taken from a shared bucket and not used are void after this time, and an empty one is asked again.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
     /// Counts while the shared bucket cannot be asked.
     own: Bucket,
-    borrowed: u32,
-    known_until: Timestamp,
-    /// When the shared bucket will have one again.
-    empty_until: Timestamp,
+    borrowed: Borrowed,
 }
 
 /// How much in which time.
@@ -37,33 +31,17 @@ pub struct Limits(Mutex<HashMap<(Limit, LimitKey), Held>>);
 impl Limits {
     /// Takes one here, if this node can say. `None`: the shared bucket has to be asked.
     pub fn take(&self, limit: Limit, key: LimitKey, size: Size, now: Timestamp) -> Option<Result<(), u64>> {
-        self.with(limit, key, size, now, |held| {
-            if now >= held.known_until {
-                return None;
-            }
-            if held.borrowed > 0 {
-                held.borrowed -= 1;
-                return Some(Ok(()));
-            }
-            (now < held.empty_until).then(|| Err(wait_ms(held.empty_until.since(now))))
-        })
+        self.with(limit, key, size, now, |held| held.borrowed.take(now))
     }
 
     /// Takes one of what the shared bucket has just given; the others are for the next.
     pub fn borrow(&self, limit: Limit, key: LimitKey, size: Size, granted: u32, now: Timestamp) {
-        self.with(limit, key, size, now, |held| {
-            held.borrowed = granted.saturating_sub(1);
-            held.known_until = now.plus(KNOWN_FOR);
-        });
+        self.with(limit, key, size, now, |held| held.borrowed.take_of(granted, now));
     }
 
     /// The shared bucket is empty for so long.
     pub fn set_empty(&self, limit: Limit, key: LimitKey, size: Size, wait_ms: u64, now: Timestamp) {
-        self.with(limit, key, size, now, |held| {
-            held.borrowed = 0;
-            held.known_until = now.plus(KNOWN_FOR);
-            held.empty_until = now.plus(Duration::from_millis(wait_ms));
-        });
+        self.with(limit, key, size, now, |held| held.borrowed.set_empty(wait_ms, now));
     }
 
     /// Takes one of this node's share while the shared bucket cannot be asked.
@@ -74,18 +52,16 @@ impl Limits {
     fn with<T>(&self, limit: Limit, key: LimitKey, size: Size, now: Timestamp, act: impl FnOnce(&mut Held) -> T) -> T {
         let mut all = self.0.lock();
         if all.len() >= KEPT_MAX && !all.contains_key(&(limit, key)) {
-            let is_known = |held: &Held| now < held.known_until || !held.own.is_full(size.rate_per_s, size.burst, now);
+            let is_known =
+                |held: &Held| !held.borrowed.is_void(now) || !held.own.is_full(size.rate_per_s, size.burst, now);
             all.retain(|_, held| is_known(held));
             if all.len() >= KEPT_MAX {
                 all.clear();
             }
         }
-        act(all.entry((limit, key)).or_insert_with(|| Held {
-            own: Bucket::full(size.burst, now),
-            borrowed: 0,
-            known_until: Timestamp::default(),
-            empty_until: Timestamp::default(),
-        }))
+        act(all
+            .entry((limit, key))
+            .or_insert_with(|| Held { own: Bucket::full(size.burst, now), borrowed: Borrowed::default() }))
     }
 }
 
@@ -93,6 +69,7 @@ impl Limits {
 mod tests {
     use super::*;
     use crate::domain::UserId;
+    use crate::domain::bucket::KNOWN_FOR;
 
     const SIZE: Size = Size { rate_per_s: 2.0, burst: 2.0 };
 

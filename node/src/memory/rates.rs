@@ -1,28 +1,16 @@
 //! The buckets of this node that say how many messages a second a user may send; `service::limits::check_rate` says when which counts.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::domain::bucket::{Bucket, wait_ms};
+use crate::domain::bucket::{Borrowed, Bucket};
 use crate::domain::{Timestamp, UserId};
 
 /// Repeats that a user over the rate may have looked up, a second and node.
 const REPEATS_PER_SECOND: f64 = 20.0;
 /// Users whose buckets are kept; the full ones go first when there are more.
 const USERS_MAX: usize = 200_000;
-/// What was taken from the shared bucket is void after this time.
-const BORROWED_FOR: Duration = Duration::from_secs(1);
-
-/// Tokens that were taken from the shared bucket and not used yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Borrowed {
-    tokens: u32,
-    until: Timestamp,
-    /// The shared bucket was empty: not asked again before.
-    empty_until: Timestamp,
-}
 
 #[derive(Clone, Copy, Debug)]
 struct User {
@@ -41,9 +29,13 @@ pub struct Rates {
 }
 
 impl Rates {
+    const fn kinds(&self) -> [&Buckets; 3] {
+        [&self.sends, &self.changes, &self.events]
+    }
+
     /// Told by registering routes: whether all of the user's sessions are on this node.
     pub fn set_alone(&self, user: UserId, is_alone: bool, now: Timestamp, per_second: u32) {
-        for buckets in [&self.sends, &self.changes, &self.events] {
+        for buckets in self.kinds() {
             buckets.with(user, now, f64::from(per_second), |user| user.is_alone = is_alone);
         }
     }
@@ -51,7 +43,7 @@ impl Rates {
     /// Told by looking routes up, for users whose rate is being counted: sessions come to other nodes, and go, without this one
     /// being told.
     pub fn note_alone(&self, user: UserId, is_alone: bool) {
-        for buckets in [&self.sends, &self.changes] {
+        for buckets in self.kinds() {
             if let Some(user) = buckets.0.lock().get_mut(&user) {
                 user.is_alone = is_alone;
             }
@@ -70,28 +62,18 @@ impl Buckets {
             if user.is_alone && has_session {
                 return Some(user.own.take(rate, rate, now));
             }
-            if user.borrowed.tokens > 0 && now < user.borrowed.until {
-                user.borrowed.tokens -= 1;
-                return Some(Ok(()));
-            }
-            if now < user.borrowed.empty_until {
-                return Some(Err(wait_ms(user.borrowed.empty_until.since(now))));
-            }
-            None
+            user.borrowed.take(now)
         })
     }
 
     /// Takes one of what the shared bucket has just given; the others are for the next.
     pub fn borrow(&self, user: UserId, granted: u32, rate: f64, now: Timestamp) {
-        self.with(user, now, rate, |user| {
-            user.borrowed.tokens = granted.saturating_sub(1);
-            user.borrowed.until = now.plus(BORROWED_FOR);
-        });
+        self.with(user, now, rate, |user| user.borrowed.take_of(granted, now));
     }
 
     /// The shared bucket is empty for so long.
     pub fn set_empty(&self, user: UserId, wait_ms: u64, rate: f64, now: Timestamp) {
-        self.with(user, now, rate, |user| user.borrowed.empty_until = now.plus(Duration::from_millis(wait_ms)));
+        self.with(user, now, rate, |user| user.borrowed.set_empty(wait_ms, now));
     }
 
     /// Takes one while the shared bucket cannot be asked.
@@ -105,8 +87,7 @@ impl Buckets {
             if user.is_alone {
                 user.own.give_back(rate);
             } else {
-                user.borrowed.tokens = (user.borrowed.tokens + 1).min(borrowed_max);
-                user.borrowed.until = now.plus(BORROWED_FOR);
+                user.borrowed.give_back(borrowed_max, now);
             }
         });
     }
@@ -136,6 +117,15 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whether_a_user_is_alone_counts_for_every_kind() {
+        let (rates, user, now) = (Rates::default(), UserId::random(), Timestamp::from_millis(1_000_000));
+        rates.set_alone(user, true, now, 10);
+        assert!(rates.kinds().iter().all(|kind| kind.take(user, true, 10.0, now) == Some(Ok(()))));
+        rates.note_alone(user, false);
+        assert!(rates.kinds().iter().all(|kind| kind.take(user, true, 10.0, now).is_none()));
+    }
 
     #[test]
     fn the_buckets_of_users_are_bounded_and_their_own() {

@@ -21,6 +21,25 @@ struct Count {
     is_dirty: bool,
 }
 
+impl Count {
+    const fn of(last_ordinal: i64, read_ordinal: i64, now: Instant) -> Self {
+        Self { last_ordinal, read_ordinal, told_at: now, is_dirty: false }
+    }
+
+    /// Both positions only grow.
+    fn take_in(&mut self, last_ordinal: i64, read_ordinal: i64) {
+        self.last_ordinal = self.last_ordinal.max(last_ordinal);
+        self.read_ordinal = self.read_ordinal.max(read_ordinal);
+    }
+
+    /// To be told now.
+    fn due(&mut self, user: UserId, conversation: ConversationId, now: Instant) -> Due {
+        self.told_at = now;
+        self.is_dirty = false;
+        Due { user, conversation, unread_count: (self.last_ordinal - self.read_ordinal).max(0) }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct UnreadCounts {
     pairs: Mutex<HashMap<(UserId, ConversationId), Count>>,
@@ -47,27 +66,21 @@ impl UnreadCounts {
         now: Instant,
     ) -> Option<Due> {
         let mut pairs = self.pairs.lock();
-        if pairs.len() >= KEPT_MAX && !pairs.contains_key(&(user, conversation)) {
-            return Some(Due { user, conversation, unread_count: (last_ordinal - read_ordinal).max(0) });
-        }
-        match pairs.entry((user, conversation)) {
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(Count { last_ordinal, read_ordinal, told_at: now, is_dirty: false });
-                Some(Due { user, conversation, unread_count: (last_ordinal - read_ordinal).max(0) })
+        let mut fresh = Count::of(last_ordinal, read_ordinal, now);
+        let is_full = pairs.len() >= KEPT_MAX;
+        let Some(count) = pairs.get_mut(&(user, conversation)) else {
+            let due = fresh.due(user, conversation, now);
+            if !is_full {
+                pairs.insert((user, conversation), fresh);
             }
-            std::collections::hash_map::Entry::Occupied(mut occupied) => {
-                let count = occupied.get_mut();
-                count.last_ordinal = count.last_ordinal.max(last_ordinal);
-                count.read_ordinal = count.read_ordinal.max(read_ordinal);
-                if now.saturating_duration_since(count.told_at) < UNREAD_INTERVAL {
-                    count.is_dirty = true;
-                    return None;
-                }
-                count.told_at = now;
-                count.is_dirty = false;
-                Some(Due { user, conversation, unread_count: (count.last_ordinal - count.read_ordinal).max(0) })
-            }
+            return Some(due);
+        };
+        count.take_in(last_ordinal, read_ordinal);
+        if now.saturating_duration_since(count.told_at) < UNREAD_INTERVAL {
+            count.is_dirty = true;
+            return None;
         }
+        Some(count.due(user, conversation, now))
     }
 
     /// The same for positions whose count is being told by their own answer: only what comes after it is due.
@@ -83,15 +96,9 @@ impl UnreadCounts {
         if pairs.len() >= KEPT_MAX && !pairs.contains_key(&(user, conversation)) {
             return;
         }
-        let count = pairs.entry((user, conversation)).or_insert(Count {
-            last_ordinal,
-            read_ordinal,
-            told_at: now,
-            is_dirty: false,
-        });
+        let count = pairs.entry((user, conversation)).or_insert(Count::of(last_ordinal, read_ordinal, now));
         let was_ahead = count.last_ordinal > last_ordinal || count.read_ordinal > read_ordinal;
-        count.last_ordinal = count.last_ordinal.max(last_ordinal);
-        count.read_ordinal = count.read_ordinal.max(read_ordinal);
+        count.take_in(last_ordinal, read_ordinal);
         count.is_dirty = was_ahead;
     }
 
@@ -124,10 +131,7 @@ impl UnreadCounts {
         self.pairs.lock().retain(|(user, conversation), count| {
             let is_old = now.saturating_duration_since(count.told_at) >= UNREAD_INTERVAL;
             if is_old && count.is_dirty {
-                let unread_count = (count.last_ordinal - count.read_ordinal).max(0);
-                due.push(Due { user: *user, conversation: *conversation, unread_count });
-                count.told_at = now;
-                count.is_dirty = false;
+                due.push(count.due(*user, *conversation, now));
                 return true;
             }
             !is_old

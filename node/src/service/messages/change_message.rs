@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::await_reply::await_reply;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
 use crate::domain::{ConversationRef, MessageId, Refusal, Seq, Timestamp, UserId};
@@ -74,12 +75,9 @@ pub(super) async fn change_message(
 
 /// The same, waiting for the answer.
 pub(super) async fn change_and_wait(app: &Arc<App>, actor: Actor, message: Uuid, change: Change) -> Result<Changed> {
-    let (sender, answer) = tokio::sync::oneshot::channel();
-    change_message(app, actor, message, change, None, move |result| {
-        let _ = sender.send(result);
-    })
-    .await;
-    Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
+    let (reply, answer) = await_reply();
+    change_message(app, actor, message, change, None, reply).await;
+    answer.await
 }
 
 /// The message's place. The rate comes first: a change counts once it is well-formed.

@@ -1,5 +1,6 @@
 //! Messages: sent, changed, read back. `send_message` answers "where is a message sent?".
 
+mod await_reply;
 pub mod change_message;
 pub mod edit_message;
 pub mod forward_message;

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use metrics::{Counter, counter};
 
+use super::await_reply::await_reply;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
 use crate::domain::ids::SEQ_MAX;
@@ -89,12 +90,9 @@ pub async fn send_message(
 
 /// The same, waiting for the answer.
 pub async fn send_and_wait(app: &Arc<App>, sender: Actor, request: SendRequest) -> Result<Sent> {
-    let (sender_half, answer) = tokio::sync::oneshot::channel();
-    send_message(app, sender, request, None, move |result| {
-        let _ = sender_half.send(result);
-    })
-    .await;
-    Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
+    let (reply, answer) = await_reply();
+    send_message(app, sender, request, None, reply).await;
+    answer.await
 }
 
 /// Sends what was let through before, with a token that was taken for it, and waits.
@@ -104,13 +102,13 @@ pub(super) async fn send_admitted(
     conversation: ConversationRef,
     message: NewMessage,
 ) -> Result<Sent> {
-    let (sender_half, answer) = tokio::sync::oneshot::channel();
+    let (reply, answer) = await_reply();
     let admitted = Admitted { conversation, unless_repeat: None, has_token: true };
     submit(app, sender, message, admitted, None, move |result| {
         count(&result);
-        let _ = sender_half.send(result);
+        reply(result);
     });
-    Ok(answer.await.unwrap_or(Err(Refusal::Unavailable))?)
+    answer.await
 }
 
 /// Everything that is decided before the lane. What is refused here for good is still looked up as a repeat, where there can be one.

@@ -58,14 +58,21 @@ fn readings<'a>(app: &'a App, user: UserId, seen: &'a Seen, limit: u32, shards: 
     taken.filter_map(|(id, now)| Some(Reading { shard: app.shards.get(*id)?, now: *now, user, seen, limit })).collect()
 }
 
+/// The readings of shards in which the user has conversations, with those.
+fn with_ids<'a, 'b>(
+    readings: &'a [Reading<'b>],
+    ids: &'a BTreeMap<ShardId, Vec<ConversationId>>,
+) -> impl Iterator<Item = (&'a Reading<'b>, &'a Vec<ConversationId>)> {
+    readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)))
+}
+
 async fn read_since(
     cursor: &Cursor,
     readings: &[Reading<'_>],
     ids: &BTreeMap<ShardId, Vec<ConversationId>>,
     lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<News>> {
-    let reads = readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)));
-    let reads = reads.map(async |(reading, ids)| {
+    let reads = with_ids(readings, ids).map(async |(reading, ids)| {
         let mark = cursor.mark(shard_key(&reading.shard.name));
         let since = mark.map_or(Since::ALL, |mark| mark.since(&reading.now));
         (reading.shard.id, plan_sync::read_news(*reading, ids, since).await)
@@ -78,8 +85,7 @@ async fn read_first(
     ids: &BTreeMap<ShardId, Vec<ConversationId>>,
     lost: &mut BTreeSet<ShardId>,
 ) -> Result<Vec<News>> {
-    let reads = readings.iter().filter_map(|reading| Some((reading, ids.get(&reading.shard.id)?)));
-    let reads = reads.map(async |(reading, ids)| {
+    let reads = with_ids(readings, ids).map(async |(reading, ids)| {
         let keys = read_states::read_keys(reading.shard, reading.user, ids, NEWEST_LISTED).await;
         (reading.shard.id, keys.map(|keys| keys.into_iter().map(|key| (reading.shard.id, key)).collect::<Vec<_>>()))
     });

@@ -161,7 +161,7 @@ pub async fn find_blocks(
     rows.iter().map(|row| Ok(BlockRow { user: row.try_get(0)?, other: row.try_get(1)? })).collect()
 }
 
-/// One line of a list of blocked users.
+/// One line of a list of friends or of blocked users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub other: UserId,
@@ -178,8 +178,18 @@ pub async fn read_blocked(
     after: UserId,
     limit: i64,
 ) -> Result<Vec<Listed>, StorageError> {
+    read_listed(directory, READ_BLOCKED, user, after, limit).await
+}
+
+async fn read_listed(
+    directory: &Directory,
+    statement: &'static str,
+    user: UserId,
+    after: UserId,
+    limit: i64,
+) -> Result<Vec<Listed>, StorageError> {
     let client = directory.client().await?;
-    let rows = client.query(READ_BLOCKED, &[&user, &after, &limit]).await?;
+    let rows = client.query(statement, &[&user, &after, &limit]).await?;
     rows.iter().map(|row| Ok(Listed { other: row.try_get(0)?, since: row.try_get(1)? })).collect()
 }
 
@@ -211,9 +221,7 @@ pub async fn list_friends(
     after: UserId,
     limit: i64,
 ) -> Result<Vec<Listed>, StorageError> {
-    let client = directory.client().await?;
-    let rows = client.query(LIST_FRIENDS, &[&user, &after, &limit]).await?;
-    rows.iter().map(|row| Ok(Listed { other: row.try_get(0)?, since: row.try_get(1)? })).collect()
+    read_listed(directory, LIST_FRIENDS, user, after, limit).await
 }
 
 const FIND_FRIEND: &str = "select since from friend where user_id = $1 and other_id = $2 and is_active";

@@ -132,9 +132,12 @@ pub async fn call(
     let path = reqwest::Url::parse(url).unwrap().path().to_owned();
     // What is no JSON is text to its schema, also where it happens to be read as something else: no line at all, or one.
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let is_json = essence == "application/json" || essence.ends_with("+json");
-    let judged = if is_json || body.is_string() { body.clone() } else { Value::String(body.to_string()) };
-    let judged = if content_type.is_empty() { Value::Null } else { judged };
+    let judged = match essence {
+        "" => Value::Null,
+        json if json == "application/json" || json.ends_with("+json") => body.clone(),
+        _ if body.is_string() => body.clone(),
+        _ => Value::String(body.to_string()),
+    };
     if let Some(fault) = judges().fault_of_answer(method.as_str(), &path, status, content_type, &judged) {
         panic!("{fault}");
     }
