@@ -12,7 +12,7 @@ use crate::domain::search_name::{SearchQuery, names_of};
 use crate::storage::StorageError;
 
 pub const STATEMENTS: &[&str] =
-    &[HAS_UNINDEXED, TAKE_UNINDEXED, REMOVE_NAMES, ADD_NAMES, MARK_INDEXED, FIND_BEGINNING, LIMIT_TIME, FIND_SIMILAR];
+    &[HAS_UNINDEXED, TAKE_UNINDEXED, REMOVE_NAMES, ADD_NAMES, MARK_INDEXED, FIND_BEGINNING, LIMIT_WORK, FIND_SIMILAR];
 
 /// Users of one query that are only similar, at most: those after them are less so.
 const SIMILAR_MAX: i64 = 500;
@@ -94,7 +94,8 @@ pub async fn find_beginning(
     rows.iter().map(|row| Ok((profile_of(row)?, row.try_get(7)?))).collect()
 }
 
-const LIMIT_TIME: &str = "select set_config('statement_timeout', $1, true)";
+const LIMIT_WORK: &str = "\
+select set_config('statement_timeout', $1, true), set_config('pg_trgm.similarity_threshold', $2, true)";
 
 /// The candidates are cut before accounts are looked at, so that their number is bounded.
 const FIND_SIMILAR: &str = "\
@@ -125,7 +126,8 @@ pub async fn find_similar(
     let (score, user) = after.unzip();
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
-    transaction.query_one(LIMIT_TIME, &[&SIMILAR_TIME.as_millis().to_string()]).await?;
+    let time_ms = SIMILAR_TIME.as_millis().to_string();
+    transaction.query_one(LIMIT_WORK, &[&time_ms, &similarity_min(word)]).await?;
     let found = transaction
         .query(FIND_SIMILAR, &[word, &SIMILAR_MAX, &score, &user, &reader, &query.beginning, &query.end, &limit])
         .await;
@@ -136,6 +138,17 @@ pub async fn find_similar(
     };
     transaction.commit().await?;
     rows.iter().map(similar_of).collect()
+}
+
+/// As like as a word with one other character is, (n - 2) of n + 4 trigrams: what is less like costs much among very many, and is not
+/// meant. Of short words that would be nothing.
+fn similarity_min(word: &str) -> &'static str {
+    match word.chars().count() {
+        0..=5 => "0.3",
+        6 => "0.39",
+        7 => "0.44",
+        _ => "0.49",
+    }
 }
 
 fn similar_of(row: &Row) -> Result<(Profile, f32), StorageError> {
