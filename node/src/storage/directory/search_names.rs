@@ -68,12 +68,12 @@ pub async fn index_some(directory: &Directory, limit: i64) -> Result<usize, Stor
     Ok(accounts.len())
 }
 
-/// In the order of the names, each user at the first name that fits. The place in `$1` and `$3` is the only lower bound: of two, the scan
-/// may begin at the lesser.
+/// In the order of the names, each user at the first name that fits. Both lower bounds are the same place, since the scan may begin at
+/// either; the first one is there for the planner, which knows by it that the range is small.
 const FIND_BEGINNING: &str = "\
 select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, s.name
 from search_name s join account a on a.id = s.user_id
-where (s.name, s.user_id) > ($1, $3) and s.name < $2
+where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($1, $3)
   and a.disabled_at is null and a.deleted_at is null
   and not exists (select from block b where b.user_id = s.user_id and b.other_id = $4 and b.is_active)
   and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $6 and e.name < s.name)
@@ -133,7 +133,8 @@ pub async fn find_similar(
         .await;
     let rows = match found {
         Ok(rows) => rows,
-        Err(StorageError::Overloaded(_)) => return Ok(Vec::new()),
+        // The end of a transaction that failed is its rollback, and the connection is good again.
+        Err(StorageError::Overloaded(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
     transaction.commit().await?;
