@@ -50,7 +50,8 @@ async fn index_all(cluster: &Cluster) {
             let (mut behind, last) = read_unindexed(shard, place, 1_000).await.unwrap();
             while !behind.is_empty() {
                 let part: Vec<_> = behind.drain(..behind.len().min(64)).collect();
-                behind.extend(index_logs(shard, &part).await.unwrap());
+                // A test that was stopped for some seconds finds its transaction ended.
+                behind.extend(index_logs(shard, &part).await.unwrap_or(part));
             }
             after = last;
         }

@@ -37,11 +37,11 @@ const OPEN_BLOCKS: &str = "
 
 const NEW_ENTRIES: &str = "
     select e.id, e.sender_id, e.kind, e.body, e.created_at
-    from unnest($1::uuid[], $2::uuid[]) with ordinality as w (low, high, n)
+    from unnest($1::uuid[], $2::uuid[]) as w (low, high)
     cross join lateral (
         select id, sender_id, kind, case when kind in (1, 3) then body else '' end as body, created_at from entry
         where entry.id > w.low and entry.id <= w.high order by entry.id limit $3) e
-    order by w.n, e.id limit $3";
+    limit $3";
 
 const TARGETS: &str = "
     select e.id, e.sender_id, e.kind, e.body, e.created_at
@@ -123,9 +123,8 @@ pub async fn index_logs(shard: &Shard, ids: &[ConversationId]) -> Result<Vec<Con
     put_blocks(&mut logs, &blocks?)?;
     let entries = entries?;
     if i64::try_from(entries.len()).unwrap_or(i64::MAX) >= ENTRIES_MAX {
-        // The last of them may have more, and those after it have not had their turn.
-        let last = entries.last().map(|row| row.try_get::<_, MessageId>(0)).transpose()?.map(MessageId::conversation);
-        again.extend(locked.iter().skip_while(|id| Some(**id) != last));
+        // Of each log these are the first of its new entries, whatever was left out.
+        again.extend(&locked);
     }
     let mut edited = HashSet::new();
     for row in entries {
