@@ -205,6 +205,63 @@ async fn an_older_entry_that_comes_after_a_newer_one_is_not_shown_but_announced(
     assert!(receiver.has_none("chat/new_message", Duration::from_millis(300)).await);
 }
 
+/// As while Redis is away: one hole after the other, for longer than any of them may stay open.
+#[tokio::test(flavor = "multi_thread")]
+async fn holes_are_filled_however_long_there_are_new_ones() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let mut sender = alice.connect(&cluster, 0).await;
+    let until = std::time::Instant::now() + Duration::from_secs(6);
+    let heard = async {
+        while std::time::Instant::now() < until {
+            sender.say(bob.id, "heard").await;
+        }
+    };
+    let silent = async {
+        while std::time::Instant::now() < until {
+            let body = json!({"temp_id": Uuid::new_v4(), "message_type": "text", "content": "silent"});
+            alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
+        }
+    };
+    tokio::join!(heard, silent);
+    let last = sender.say(bob.id, "the last").await["seq"].as_i64().unwrap();
+    for seq in 1..=last {
+        assert_eq!(receiver.next_message().await["seq"].as_i64(), Some(seq));
+    }
+    assert!(receiver.has_none("resync", Duration::from_millis(1)).await);
+}
+
+/// What the node itself wrote a moment ago stands between what others wrote, and comes from its lanes no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_a_node_does_not_wait_for_each_entry_that_it_wrote_there() {
+    let cluster = busy_cluster(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut stays = alice.connect(&cluster, 0).await;
+    let mut leaves = bob.connect(&cluster, 1).await;
+    for _ in 0..8 {
+        stays.say(bob.id, "hers").await;
+        assert_eq!(leaves.next_message().await["content"], "hers");
+        leaves.say(alice.id, "his").await;
+        assert_eq!(stays.next_message().await["content"], "his");
+    }
+    leaves.close().await;
+    leaves.closed().await;
+    eventually("his route is gone", || async {
+        let routes = cluster.app(0).router.routes(&[bob.id]).await;
+        routes.is_ok_and(|routes| routes[0].is_empty())
+    })
+    .await;
+    stays.say(bob.id, "while he is away").await;
+    let mut back = bob.connect(&cluster, 1).await;
+    back.expect("sync/complete").await;
+    let said = std::time::Instant::now();
+    stays.say(bob.id, "when he is back").await;
+    let shown = |frame: &Value| frame["data"]["content"] == "when he is back";
+    assert!(back.find(Duration::from_secs(10), shown).await.is_some());
+    assert!(said.elapsed() < Duration::from_secs(3), "{:?}", said.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_node_committed_and_did_not_send_is_delivered_for_it() {
     let cluster = cluster_with_silent_node().await;

@@ -30,32 +30,51 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Member sets are asked for again this often while their shard is away; what waits for them is bounded.
 const MEMBERS_RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// Since when it is known that entries lack before one that waits. While peers are not heard, or this node has just been come back to,
+/// there is one hole after the other: those before an entry that waits already have one time together, later ones have their own.
+#[derive(Clone, Copy)]
+struct Known {
+    before: Seq,
+    since: Instant,
+}
+
+impl Known {
+    fn look_at(&mut self, first_waiting: Seq) {
+        if first_waiting > self.before {
+            *self = Self { before: first_waiting, since: Instant::now() };
+        }
+    }
+}
+
 /// Fills the holes of a gate until nothing waits at it, or gives them up.
 pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
     let task_app = Arc::clone(app);
     app.tasks.spawn("fill", async move {
         let app = task_app;
-        let started = Instant::now();
+        let mut known = Known { before: Seq::ZERO, since: Instant::now() };
         let mut has_waited = false;
         while let Some((last, first_waiting)) = next_hole(&app, &conversation) {
             let Some(last) = last else {
                 begin_gate(&app, &conversation, first_waiting).await;
+                // What is there was found in the log: nothing is gained by waiting for it.
+                has_waited = true;
                 continue;
             };
+            known.look_at(first_waiting);
             if !has_waited {
                 has_waited = true;
                 tokio::time::sleep(HOLE_PATIENCE).await;
                 continue;
             }
             let is_too_wide = first_waiting.0 - last.0 > HOLE_ENTRIES_MAX;
-            if is_too_wide || started.elapsed() > FILL_TIME_MAX || app.tasks.is_stopping() {
+            if is_too_wide || known.since.elapsed() > FILL_TIME_MAX || app.tasks.is_stopping() {
                 with_post(&app, &conversation, |app, post, set| give_up(app, post, &conversation, set));
                 continue;
             }
             match read_entries(&app, conversation, last, first_waiting).await {
                 Ok(found) if !found.entries.is_empty() => {
                     METRICS.gate_fills.increment(1);
-                    show_found(&app, &without_own(&app, found, started));
+                    show_found(&app, &without_own(&app, found, known));
                     tokio::time::sleep(FILL_PAUSE).await;
                 }
                 Ok(_) => tokio::time::sleep(RETRY_INTERVAL).await,
@@ -104,8 +123,8 @@ async fn read_entries(
 
 /// What this node has just written itself is on its way from its lane, and comes with the session that sent it: it is left out for a
 /// moment, so that nobody is shown an own message as if it were another's.
-fn without_own(app: &App, mut found: FoundEntries, started: Instant) -> FoundEntries {
-    if started.elapsed() < OWN_PATIENCE {
+fn without_own(app: &App, mut found: FoundEntries, known: Known) -> FoundEntries {
+    if known.since.elapsed() < OWN_PATIENCE {
         let own = app.router.boot();
         found.entries.retain(|stored| stored.boot != Some(own));
     }
