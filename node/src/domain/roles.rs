@@ -29,6 +29,16 @@ pub fn permit(roles: &[String], needed: AccountRole) -> bool {
     roles.iter().filter_map(|name| AccountRole::parse(name)).any(|role| role >= needed)
 }
 
+/// Whether one with these roles may act on an account with those: only moderators and above on anybody, and nobody on their equals.
+pub fn may_moderate(own: &[String], other: &[String]) -> bool {
+    let own = highest(own);
+    own >= AccountRole::Moderator && own > highest(other)
+}
+
+fn highest(roles: &[String]) -> AccountRole {
+    roles.iter().filter_map(|name| AccountRole::parse(name)).max().unwrap_or(AccountRole::User)
+}
+
 /// Roles as an administrator gives them: known ones, each once, in their order.
 pub fn parse_roles(names: &[String]) -> Result<Vec<String>, Refusal> {
     let parsed: Option<Vec<AccountRole>> = names.iter().map(|name| AccountRole::parse(name)).collect();
@@ -52,6 +62,15 @@ mod tests {
         assert!(permit(&names(&["user", "moderator"]), AccountRole::Moderator));
         assert!(!permit(&names(&["moderator"]), AccountRole::Admin));
         assert!(!permit(&names(&["owner", "Admin", ""]), AccountRole::User) && !permit(&[], AccountRole::User));
+    }
+
+    #[test]
+    fn nobody_moderates_their_equals() {
+        let (admin, moderator, user) = (names(&["admin"]), names(&["user", "moderator"]), names(&["user"]));
+        assert!(may_moderate(&moderator, &user) && may_moderate(&moderator, &[]));
+        assert!(may_moderate(&admin, &moderator) && may_moderate(&admin, &user));
+        assert!(!may_moderate(&moderator, &moderator) && !may_moderate(&moderator, &admin));
+        assert!(!may_moderate(&admin, &admin) && !may_moderate(&user, &[]) && !may_moderate(&[], &[]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::domain::roles::parse_roles;
 use crate::domain::{Timestamp, UserId};
-use crate::service::admin::change_user::{AccountChange, AdminAccount, change_user};
+use crate::service::admin::change_user::{AccountChange, AdminAccount, Reach, change_user};
 use crate::service::admin::end_user_sessions::end_user_sessions;
 use crate::service::admin::find_users::{find_user, find_users};
 
@@ -55,7 +55,7 @@ impl From<AdminAccount> for AdminUserJson {
 
 #[derive(Deserialize, JsonSchema)]
 pub struct UsersQuery {
-    query: Option<String>,
+    pub(super) query: Option<String>,
 }
 
 /// GET /admin/users
@@ -65,7 +65,7 @@ pub async fn list(
     Query(query): Query<UsersQuery>,
     paging: Paging,
 ) -> HttpResult<Json<Page<AdminUserJson>>> {
-    let found = find_users(&app, query.query.as_deref(), paging.after()?, paging.limit + 1).await?;
+    let found = find_users(&app, query.query.as_deref(), true, paging.after()?, paging.limit + 1).await?;
     let items = found.into_iter().map(AdminUserJson::from).collect();
     Ok(Json(Page::of(items, paging.limit, |last: &AdminUserJson| last.id)))
 }
@@ -90,7 +90,7 @@ pub async fn change(
 ) -> HttpResult<Json<AdminUserJson>> {
     let roles = body.roles.as_deref().map(parse_roles).transpose()?;
     let change = AccountChange { is_disabled: body.disabled, roles };
-    Ok(Json(change_user(&app, &author, user, &change).await?.into()))
+    Ok(Json(change_user(&app, &author, Reach::Everyone, user, &change).await?.into()))
 }
 
 /// DELETE /admin/users/{id}/sessions
@@ -99,6 +99,6 @@ pub async fn end_sessions(
     Admin(author): Admin,
     Path(user): Path<UserId>,
 ) -> HttpResult<StatusCode> {
-    end_user_sessions(&app, &author, user).await?;
+    end_user_sessions(&app, &author, Reach::Everyone, user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -21,6 +21,7 @@ pub mod history;
 pub mod invites;
 pub mod message_json;
 pub mod messages;
+pub mod moderation;
 pub mod notifications;
 pub mod permitted;
 pub mod problem;
@@ -90,6 +91,7 @@ fn api() -> Routes {
         .merge(notifications())
         .merge(operations())
         .nest("/admin", admin())
+        .nest("/moderation", moderation())
 }
 
 /// Registering, logging in and out, the caller's own account.
@@ -205,6 +207,14 @@ fn admin() -> Routes {
         .route("/users", get(admin_users::list))
         .route("/users/{id}", get(admin_users::one).patch(admin_users::change))
         .route("/users/{id}/sessions", delete(admin_users::end_sessions))
+}
+
+/// For moderators: each handler takes a `Moderator`.
+fn moderation() -> Routes {
+    Routes::new()
+        .route("/users", get(moderation::list))
+        .route("/users/{id}", get(moderation::one).patch(moderation::change))
+        .route("/users/{id}/sessions", delete(moderation::end_sessions))
 }
 
 /// What operators ask; more of it is at the root and on the internal port.

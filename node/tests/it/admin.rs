@@ -235,6 +235,44 @@ async fn roles_count_within_seconds_with_old_tokens_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_moderator_sees_no_addresses_and_disables_users_only() {
+    let cluster = Cluster::start(2).await;
+    let (admin, alice) = (admin_of(&cluster).await, cluster.user("alice").await);
+    let moderator = cluster.user_with_roles("mod", &["moderator"]).await;
+    let directory = cluster.databases.directory().await;
+    let sql = "update account set email = 'secret@example.com', email_key = 'secret@example.com' where id = $1";
+    directory.execute(sql, &[&alice.id]).await.unwrap();
+    let found = async |user: &User, place: &str, query: &str| {
+        let list = user.get(&cluster, 0, &format!("/{place}/users?query={query}")).await.expect(200);
+        list["items"].as_array().unwrap().clone()
+    };
+    assert_eq!(found(&admin, "admin", "secret").await.len(), 1);
+    assert!(found(&moderator, "moderation", "secret").await.is_empty(), "an address finds nobody");
+    let seen = found(&moderator, "moderation", "ali").await;
+    assert_eq!((seen.len(), &seen[0]["id"]), (1, &json!(alice.id)));
+    assert!(!seen[0].to_string().contains("example.com"));
+
+    let mut a = alice.connect(&cluster, 1).await;
+    let path = format!("/moderation/users/{}", alice.id);
+    moderator.delete(&cluster, 0, &format!("{path}/sessions")).await.expect(204);
+    assert_eq!(a.closed().await, 4501);
+    // Roles are not a moderator's to give, and what else is said is ignored.
+    let wanted = json!({"disabled": true, "roles": ["admin"]});
+    let changed = moderator.patch(&cluster, 0, &path, wanted).await.expect(200);
+    assert_eq!((&changed["disabled"], &changed["roles"]), (&json!(true), &json!([])));
+    let entry = last_audit(&admin, &cluster).await;
+    assert_eq!((&entry["action"], &entry["admin_id"]), (&json!("user.change"), &json!(moderator.id)));
+    let back = moderator.patch(&cluster, 1, &path, json!({"disabled": false})).await.expect(200);
+    assert_eq!(back["disabled"], false);
+    // Who has become their equal meanwhile is out of their reach.
+    directory.execute("update account set roles = '{moderator}' where id = $1", &[&alice.id]).await.unwrap();
+    let count = audit_count(&cluster).await;
+    moderator.patch(&cluster, 0, &path, json!({"disabled": true})).await.refused(403, "forbidden");
+    moderator.delete(&cluster, 0, &format!("{path}/sessions")).await.refused(403, "forbidden");
+    assert_eq!(audit_count(&cluster).await, count);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_administrator_stays() {
     let cluster = Cluster::start(2).await;
     let admin = admin_of(&cluster).await;

@@ -39,6 +39,7 @@ mod notifications;
 mod offline;
 mod pairs;
 mod people;
+mod permissions;
 mod readme;
 mod search;
 mod sending;

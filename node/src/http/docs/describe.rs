@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::http::extract::{Json, OptionalJson, Paging, Path, Query};
-use crate::http::permitted::Admin;
+use crate::http::permitted::{Admin, Moderator};
 use crate::http::problem::HttpResult;
 use crate::service::accounts::issue_tokens::Origin;
 
@@ -125,6 +125,12 @@ impl Part for Admin {
     fn describe(schemas: &mut Schemas, operation: &mut Operation) {
         Caller::describe(schemas, operation);
         operation.refuses(&[Refusal::Forbidden]);
+    }
+}
+
+impl Part for Moderator {
+    fn describe(schemas: &mut Schemas, operation: &mut Operation) {
+        Admin::describe(schemas, operation);
     }
 }
 

@@ -5,20 +5,26 @@ use crate::domain::audit::Author;
 use crate::domain::{Refusal, UserId};
 use crate::error::Result;
 use crate::service::feed::follow_changes::hasten;
-pub use crate::storage::directory::admin_accounts::{AccountChange, AdminAccount};
+pub use crate::storage::directory::admin_accounts::{AccountChange, AdminAccount, Reach};
 use crate::storage::directory::admin_accounts::{Changed, change_account};
 
 /// Nobody disables oneself, and the last administrator stays one.
-pub async fn change_user(app: &App, author: &Author, user: UserId, change: &AccountChange) -> Result<AdminAccount> {
+pub async fn change_user(
+    app: &App,
+    author: &Author,
+    reach: Reach<'_>,
+    user: UserId,
+    change: &AccountChange,
+) -> Result<AdminAccount> {
     if user == author.id && change.is_disabled == Some(true) {
         return Err(Refusal::Forbidden.into());
     }
-    match change_account(&app.directory, user, change, author).await? {
+    match change_account(&app.directory, user, change, author, reach).await? {
         Changed::Done(account) => {
             hasten(app);
             Ok(*account)
         }
         Changed::NotFound => Err(Refusal::NotFound.into()),
-        Changed::LastAdmin => Err(Refusal::Forbidden.into()),
+        Changed::LastAdmin | Changed::OutOfReach => Err(Refusal::Forbidden.into()),
     }
 }

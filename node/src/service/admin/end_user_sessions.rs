@@ -5,10 +5,15 @@ use crate::domain::audit::Author;
 use crate::domain::{Refusal, UserId};
 use crate::error::Result;
 use crate::service::feed::follow_changes::announce_ended_logins;
-use crate::storage::directory::admin_accounts::end_logins;
+use crate::storage::directory::admin_accounts::{Ended, Reach, end_logins};
 
-pub async fn end_user_sessions(app: &App, author: &Author, user: UserId) -> Result<()> {
-    let ended = end_logins(&app.directory, user, author, app.clock.now()).await?.ok_or(Refusal::NotFound)?;
-    announce_ended_logins(app, &ended);
-    Ok(())
+pub async fn end_user_sessions(app: &App, author: &Author, reach: Reach<'_>, user: UserId) -> Result<()> {
+    match end_logins(&app.directory, user, author, reach, app.clock.now()).await? {
+        Ended::Done(ended) => {
+            announce_ended_logins(app, &ended);
+            Ok(())
+        }
+        Ended::NotFound => Err(Refusal::NotFound.into()),
+        Ended::OutOfReach => Err(Refusal::Forbidden.into()),
+    }
 }

@@ -1,4 +1,5 @@
-//! Users for administrators: all, or those whose username, address or display name has a text within; disabled and deleted ones too.
+//! Users for administrators and moderators: all, or those whose name (for administrators: or address) has a text within; disabled and
+//! deleted ones too.
 
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::storage::directory::admin_accounts::{self, AdminAccount};
 pub async fn find_users(
     app: &App,
     query: Option<&str>,
+    by_address: bool,
     after: Option<UserId>,
     limit: usize,
 ) -> Result<Vec<AdminAccount>> {
@@ -21,7 +23,7 @@ pub async fn find_users(
     }
     let folded = query.map(fold).filter(|folded| !folded.is_empty());
     let after = after.unwrap_or(UserId(Uuid::nil()));
-    Ok(admin_accounts::find_accounts(&app.directory, folded.as_deref(), after, limit).await?)
+    Ok(admin_accounts::find_accounts(&app.directory, folded.as_deref(), by_address, after, limit).await?)
 }
 
 pub async fn find_user(app: &App, user: UserId) -> Result<AdminAccount> {

@@ -46,7 +46,7 @@ pub async fn find_members(app: &Arc<App>, group: ConversationId, users: &[UserId
 }
 
 /// Refuses who is no member now.
-pub async fn check_member(app: &Arc<App>, user: UserId, group: ConversationId) -> Result<()> {
+async fn check_member(app: &Arc<App>, user: UserId, group: ConversationId) -> Result<()> {
     let own = read_some_members(app.shards.of(group)?, group, &[user]).await?;
     if own.is_empty() { Err(Refusal::NotFound.into()) } else { Ok(()) }
 }

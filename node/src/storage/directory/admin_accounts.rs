@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::accounts::{self, Account};
 use super::{Directory, audit};
 use crate::domain::audit::{AuditRecord, Author};
-use crate::domain::roles::{AccountRole, permit};
+use crate::domain::roles::{AccountRole, may_moderate, permit};
 use crate::domain::{LoginId, Timestamp, UserId};
 use crate::storage::StorageError;
 
@@ -51,13 +51,15 @@ const FIND_ACCOUNTS: &str = "\
 select id, username, email, display_name, avatar_url, status_text, roles, read_receipts,
        disabled_at is not null or deleted_at is not null, created_at, null::text, disabled_at, deleted_at
 from account
-where id > $1 and (strpos(username_key, $3) > 0 or strpos(email_key, $3) > 0 or strpos(lower(display_name), $3) > 0)
+where id > $1 and (strpos(username_key, $3) > 0 or strpos(lower(display_name), $3) > 0 or $4 and strpos(email_key, $3) > 0)
 order by id limit $2";
 
-/// In the order of their ids, after `after`; with `folded` those whose username, address or display name has it within.
+/// In the order of their ids, after `after`; with `folded` those whose username, display name or, where it may be
+/// asked for, address has it within.
 pub async fn find_accounts(
     directory: &Directory,
     folded: Option<&str>,
+    by_address: bool,
     after: UserId,
     limit: usize,
 ) -> Result<Vec<AdminAccount>, StorageError> {
@@ -65,7 +67,7 @@ pub async fn find_accounts(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = match folded {
         None => client.query(LIST_ACCOUNTS, &[&after, &limit]).await?,
-        Some(folded) => client.query(FIND_ACCOUNTS, &[&after, &limit, &folded]).await?,
+        Some(folded) => client.query(FIND_ACCOUNTS, &[&after, &limit, &folded, &by_address]).await?,
     };
     rows.iter().map(admin_account_of).collect()
 }
@@ -78,6 +80,23 @@ from account where id = $1";
 pub async fn read_admin_account(directory: &Directory, user: UserId) -> Result<Option<AdminAccount>, StorageError> {
     let client = directory.client().await?;
     client.query_opt(READ_ADMIN_ACCOUNT, &[&user]).await?.as_ref().map(admin_account_of).transpose()
+}
+
+/// Whose account an author may act on.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach<'a> {
+    Everyone,
+    /// Those whom somebody with these roles may moderate.
+    Moderated(&'a [String]),
+}
+
+impl Reach<'_> {
+    fn has(self, other: &AdminAccount) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Moderated(own) => may_moderate(own, &other.account.roles),
+        }
+    }
 }
 
 /// What changes; `None` stays.
@@ -94,6 +113,7 @@ pub enum Changed {
     NotFound,
     /// Nobody would be left to undo it.
     LastAdmin,
+    OutOfReach,
 }
 
 /// One after the other, so that of two administrators who take each other's role one stays.
@@ -116,12 +136,13 @@ returning id, username, email, display_name, avatar_url, status_text, roles, rea
 
 const TELL_CHANGE: &str = "insert into change (kind, subject, value) values ($1, $2, $3)";
 
-/// Changes an account, unless that would take the last administrator.
+/// Changes an account within reach, unless that would take the last administrator.
 pub async fn change_account(
     directory: &Directory,
     user: UserId,
     change: &AccountChange,
     author: &Author,
+    reach: Reach<'_>,
 ) -> Result<Changed, StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
@@ -131,6 +152,10 @@ pub async fn change_account(
         return Ok(Changed::NotFound);
     };
     let old = admin_account_of(&row)?;
+    if !reach.has(&old) {
+        transaction.commit().await?;
+        return Ok(Changed::OutOfReach);
+    }
     let is_disabled = change.is_disabled.unwrap_or(old.disabled_at.is_some());
     let roles = change.roles.as_ref().unwrap_or(&old.account.roles);
     if is_disabled == old.disabled_at.is_some() && *roles == old.account.roles {
@@ -173,18 +198,31 @@ with ended as (
 )
 select id from ended";
 
-/// Ends all logins of a user: which they were. `None`: there is no such user.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// Which they were.
+    Done(Vec<LoginId>),
+    NotFound,
+    OutOfReach,
+}
+
+/// Ends all logins of a user within reach.
 pub async fn end_logins(
     directory: &Directory,
     user: UserId,
     author: &Author,
+    reach: Reach<'_>,
     now: Timestamp,
-) -> Result<Option<Vec<LoginId>>, StorageError> {
+) -> Result<Ended, StorageError> {
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
-    if transaction.query_opt(LOCK_ACCOUNT, &[&user]).await?.is_none() {
+    let Some(row) = transaction.query_opt(LOCK_ACCOUNT, &[&user]).await? else {
         transaction.commit().await?;
-        return Ok(None);
+        return Ok(Ended::NotFound);
+    };
+    if !reach.has(&admin_account_of(&row)?) {
+        transaction.commit().await?;
+        return Ok(Ended::OutOfReach);
     }
     let rows = transaction.query(END_LOGINS, &[&user, &now]).await?;
     let logins = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<LoginId>, StorageError>>()?;
@@ -193,7 +231,7 @@ pub async fn end_logins(
         AuditRecord { author, action: "user.end_sessions", target: Some(&target), before: None, after: Some(&after) };
     audit::write(&transaction, record).await?;
     transaction.commit().await?;
-    Ok(Some(logins))
+    Ok(Ended::Done(logins))
 }
 
 const COUNT_ACCOUNTS: &str = "\

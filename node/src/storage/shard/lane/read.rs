@@ -27,14 +27,14 @@ use crate::storage::types::Xid8;
 pub(super) const LOCK: &str = "\
     select id, kind, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
         high_read_seq, high_read_ordinal, title, avatar_url, announcement, is_muted, is_dissolved, owner_id, max_members,
-        member_count, members_version
+        member_count, members_version, low_user, high_user
     from conversation where id = any($1::uuid[]) order by id for update";
 
 /// The same without waiting: what is locked by others is left out.
 pub(super) const LOCK_FREE: &str = "\
     select id, kind, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
         high_read_seq, high_read_ordinal, title, avatar_url, announcement, is_muted, is_dissolved, owner_id, max_members,
-        member_count, members_version
+        member_count, members_version, low_user, high_user
     from conversation where id = any($1::uuid[]) order by id for update skip locked";
 
 /// Clock, snapshot, epoch, timeline, and which of these slots this database does not hold.
@@ -91,7 +91,6 @@ pub(super) const INVITES: &str = "\
 /// What a batch is judged by, as arrays for the statements above.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
-    references: HashMap<ConversationId, ConversationRef>,
     pub ids: Vec<ConversationId>,
     slots: Vec<i16>,
     prior_keys: Vec<Uuid>,
@@ -118,15 +117,15 @@ impl Wants {
         for queued in batch {
             let reference = queued.request.conversation;
             let id = reference.id();
-            wants.references.insert(id, reference);
+            wants.ids.push(id);
             let actor = queued.request.actor.id;
             if reference.kind() == ConversationKind::Group {
                 members.push((id, actor));
             }
             wants.add_command(id, actor, queued, &mut members);
         }
-        wants.ids = wants.references.keys().copied().collect();
         wants.ids.sort_unstable();
+        wants.ids.dedup();
         wants.slots = wants.ids.iter().filter_map(|id| i16::try_from(id.slot().0).ok()).collect();
         wants.slots.dedup();
         members.sort_unstable();
@@ -228,7 +227,7 @@ pub(super) async fn lock_and_read(
     policy: Policy,
 ) -> Result<Found, StorageError> {
     let answers = ask(link, wants, mode).await?;
-    decode(&answers, wants, policy)
+    decode(&answers, policy)
 }
 
 async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_postgres::Error> {
@@ -309,15 +308,13 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
     })
 }
 
-fn decode(answers: &Answers, wants: &Wants, policy: Policy) -> Result<Found, StorageError> {
+fn decode(answers: &Answers, policy: Policy) -> Result<Found, StorageError> {
     let status = answers.status.first().ok_or_else(|| StorageError::Failed("the epoch row is missing".into()))?;
     let mut book = Book::new(status.try_get(0)?, status.try_get(2)?, policy);
     let mut conversations = HashMap::with_capacity(answers.rows.len());
     for row in &answers.rows {
-        let id: ConversationId = row.try_get(0)?;
-        if let Some(reference) = wants.references.get(&id) {
-            conversations.insert(id, conversation_of(row, *reference)?);
-        }
+        let conversation = conversation_of(row)?;
+        conversations.insert(conversation.id(), conversation);
     }
     for row in &answers.priors {
         let prior = Prior::Stored {
@@ -377,11 +374,13 @@ fn decode(answers: &Answers, wants: &Wants, policy: Policy) -> Result<Found, Sto
     })
 }
 
-fn conversation_of(row: &Row, reference: ConversationRef) -> Result<Conversation, StorageError> {
-    let kind: i16 = row.try_get(1)?;
-    if kind != reference.kind().code() {
-        return Err(StorageError::Failed("a conversation is of another kind than its id says".into()));
-    }
+/// What it is, the row says, not those who ask: a client may name the id of a pair as that of a group.
+fn conversation_of(row: &Row) -> Result<Conversation, StorageError> {
+    let id = row.try_get(0)?;
+    let reference = match (row.try_get(20)?, row.try_get(21)?) {
+        (Some(low), Some(high)) => ConversationRef::Direct { id, low, high },
+        _ => ConversationRef::Group { id },
+    };
     let detail = match reference {
         ConversationRef::Direct { .. } => {
             let mut pair = Pair::from_flags(row.try_get(5)?, row.try_get(6)?);
