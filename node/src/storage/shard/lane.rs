@@ -98,6 +98,8 @@ pub struct Queued {
     pub(super) since: Instant,
     /// It was sent to another shard before: the map of slots is not read for it again.
     pub(super) is_redirected: bool,
+    /// Its place among all that the lane has taken: what comes back from somewhere goes where it was.
+    number: u64,
     /// The entry's key, the same however often the request is run.
     client_key: Uuid,
     /// Times that it was run again for reasons of its own.
@@ -116,7 +118,15 @@ impl Queued {
             // An operation id instead of a sender's: these are judged by what they would change, not by their key.
             _ => Uuid::from_u64_pair(conversation.high_bits(), rand::random()),
         };
-        Self { request, since: Instant::now(), is_redirected: false, client_key, tries: 0, is_answered: false }
+        Self {
+            request,
+            since: Instant::now(),
+            is_redirected: false,
+            number: 0,
+            client_key,
+            tries: 0,
+            is_answered: false,
+        }
     }
 
     /// Answers, and ends it.

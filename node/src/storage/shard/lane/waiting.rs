@@ -28,6 +28,8 @@ pub(super) struct Waiting {
     locked: HashMap<ConversationId, Locked>,
     locked_requests: usize,
     fresh: VecDeque<Queued>,
+    /// The number of the last that was taken in.
+    last_number: u64,
 }
 
 struct Locked {
@@ -36,8 +38,18 @@ struct Locked {
     requests: VecDeque<Queued>,
 }
 
+impl Locked {
+    /// Puts it where it belongs: batches that come back bring what is older than some that waits here, and newer than other.
+    fn insert(&mut self, queued: Queued) {
+        let place = self.requests.partition_point(|other| other.number < queued.number);
+        self.requests.insert(place, queued);
+    }
+}
+
 impl Waiting {
-    pub fn push(&mut self, queued: Queued) {
+    pub fn push(&mut self, mut queued: Queued) {
+        self.last_number += 1;
+        queued.number = self.last_number;
         self.fresh.push_back(queued);
     }
 
@@ -71,17 +83,17 @@ impl Waiting {
         self.put_back(batch, mode);
     }
 
-    /// Locked by others, at this try: they go before what else waits for the conversation.
+    /// Locked by others, at this try.
     pub fn put_locked(&mut self, skipped: Vec<Queued>, now: Instant) {
         let mut conversations: Vec<ConversationId> = Vec::new();
-        for queued in skipped.into_iter().rev() {
+        for queued in skipped {
             let id = queued.request.conversation.id();
             if !conversations.contains(&id) {
                 conversations.push(id);
             }
             let locked =
                 self.locked.entry(id).or_insert_with(|| Locked { tries: 0, next: now, requests: VecDeque::new() });
-            locked.requests.push_front(queued);
+            locked.insert(queued);
             self.locked_requests += 1;
         }
         for id in conversations {
@@ -148,13 +160,13 @@ impl Waiting {
         batch.into_iter().filter_map(|queued| self.unless_locked(queued)).collect()
     }
 
-    /// Keeps it behind what waits for the same conversation.
+    /// Keeps it with what waits for the same conversation.
     fn unless_locked(&mut self, queued: Queued) -> Option<Queued> {
         let Some(locked) = self.locked.get_mut(&queued.request.conversation.id()) else { return Some(queued) };
         if self.locked_requests >= LOCKED_REQUESTS_MAX {
             queued.refuse(Refusal::Overloaded { retry_after_ms: 1_000 });
         } else {
-            locked.requests.push_back(queued);
+            locked.insert(queued);
             self.locked_requests += 1;
         }
         None
@@ -229,4 +241,49 @@ fn size_of_request(queued: &Queued) -> usize {
         _ => 0,
     };
     text + REQUEST_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::command::{Actor, Position};
+    use crate::domain::{ConversationRef, Seq, UserId};
+    use crate::storage::shard::lane::Request;
+
+    fn request(conversation: ConversationRef, seq: i64) -> Queued {
+        let actor = Actor { id: UserId::random(), name: "somebody".into() };
+        let command = Command::Read { position: Position::At(Seq(seq)) };
+        Queued::new(Request { conversation, actor, command, origin: None, reply: Box::new(|_| {}) })
+    }
+
+    fn seqs(batch: &[Queued]) -> Vec<i64> {
+        let seq = |queued: &Queued| match queued.request.command {
+            Command::Read { position: Position::At(seq) } => seq.0,
+            _ => 0,
+        };
+        batch.iter().map(seq).collect()
+    }
+
+    #[test]
+    fn what_is_tried_again_behind_a_lock_keeps_its_order_though_the_connection_is_lost() {
+        let mut waiting = Waiting::default();
+        let chat = ConversationRef::direct(UserId::random(), UserId::random());
+        let start = Instant::now();
+        waiting.push(request(chat, 1));
+        waiting.push(request(chat, 2));
+        let (batch, _) = waiting.take(start);
+        waiting.put_locked(batch, start);
+        waiting.push(request(chat, 3));
+        let (batch, mode) = waiting.take(start + LOCKED_PAUSE * 2);
+        assert_eq!((seqs(&batch), mode), (vec![1, 2], Mode::Free));
+        // The connection is lost before it is known whether the lock is had.
+        waiting.split(batch, mode);
+        waiting.push(request(chat, 4));
+        assert!(waiting.take(start + LOCKED_PAUSE * 2).0.is_empty());
+        assert!(waiting.take(start + LOCKED_PAUSE * 2).0.is_empty());
+        let (batch, _) = waiting.take(start + LOCKED_PAUSE * 2);
+        assert_eq!(seqs(&batch), [1, 2, 3]);
+        waiting.release(chat.id());
+        assert_eq!(seqs(&waiting.take(start + LOCKED_PAUSE * 2).0), [4]);
+    }
 }
