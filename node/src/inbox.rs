@@ -52,12 +52,12 @@ pub fn start(app: &Arc<App>, mut events: mpsc::Receiver<Event>) {
                 _ = tick.tick() => {}
             }
             let now = Instant::now();
-            let (due, groups) = app.unread.tick(now);
+            let (due, counted) = app.unread.tick(now);
             for due in due {
                 tell_unread(&app, due);
             }
-            for group in groups {
-                fill::count_group(&app, group);
+            for conversation in counted {
+                fill::count_unread(&app, conversation);
             }
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(20) {

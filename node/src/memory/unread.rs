@@ -10,6 +10,10 @@ use crate::domain::{ConversationId, UserId};
 
 /// At most one `unread_count_update` in this time for a user and conversation, answers to `read` aside.
 pub const UNREAD_INTERVAL: Duration = Duration::from_secs(1);
+/// Positions that come with an entry are taken in for so long after it was written. Later ones may be behind what was told since.
+pub const COUNTS_ARE_FRESH: Duration = Duration::from_secs(3);
+/// Told counts are remembered for longer than positions older than they are taken in.
+const REMEMBERED: Duration = Duration::from_secs(4);
 /// Pairs of user and conversation remembered; beyond it the oldest are told at once and forgotten.
 const KEPT_MAX: usize = 200_000;
 
@@ -43,8 +47,8 @@ impl Count {
 #[derive(Debug, Default)]
 pub struct UnreadCounts {
     pairs: Mutex<HashMap<(UserId, ConversationId), Count>>,
-    /// Groups with new messages, and when they were last counted.
-    groups: Mutex<HashMap<ConversationId, (Instant, bool)>>,
+    /// Conversations whose unread messages are counted in the shard, and when they last were.
+    uncounted: Mutex<HashMap<ConversationId, (Instant, bool)>>,
 }
 
 /// One count to be told.
@@ -102,13 +106,13 @@ impl UnreadCounts {
         count.is_dirty = was_ahead;
     }
 
-    /// A group has new messages. True: count it now.
-    pub fn note_group(&self, conversation: ConversationId, now: Instant) -> bool {
-        let mut groups = self.groups.lock();
-        if groups.len() >= KEPT_MAX && !groups.contains_key(&conversation) {
+    /// A conversation has new messages that have to be counted in the shard. True: now.
+    pub fn note_uncounted(&self, conversation: ConversationId, now: Instant) -> bool {
+        let mut uncounted = self.uncounted.lock();
+        if uncounted.len() >= KEPT_MAX && !uncounted.contains_key(&conversation) {
             return false;
         }
-        match groups.entry(conversation) {
+        match uncounted.entry(conversation) {
             std::collections::hash_map::Entry::Vacant(vacant) => {
                 vacant.insert((now, false));
                 true
@@ -129,25 +133,25 @@ impl UnreadCounts {
     pub fn tick(&self, now: Instant) -> (Vec<Due>, Vec<ConversationId>) {
         let mut due = Vec::new();
         self.pairs.lock().retain(|(user, conversation), count| {
-            let is_old = now.saturating_duration_since(count.told_at) >= UNREAD_INTERVAL;
-            if is_old && count.is_dirty {
+            let age = now.saturating_duration_since(count.told_at);
+            if age >= UNREAD_INTERVAL && count.is_dirty {
                 due.push(count.due(*user, *conversation, now));
                 return true;
             }
-            !is_old
+            age < REMEMBERED
         });
-        let mut groups_due = Vec::new();
-        self.groups.lock().retain(|conversation, (counted_at, is_dirty)| {
+        let mut uncounted_due = Vec::new();
+        self.uncounted.lock().retain(|conversation, (counted_at, is_dirty)| {
             let is_old = now.saturating_duration_since(*counted_at) >= UNREAD_INTERVAL;
             if is_old && *is_dirty {
-                groups_due.push(*conversation);
+                uncounted_due.push(*conversation);
                 *counted_at = now;
                 *is_dirty = false;
                 return true;
             }
             !is_old
         });
-        (due, groups_due)
+        (due, uncounted_due)
     }
 }
 
@@ -169,17 +173,19 @@ mod tests {
         // What was committed before the reading comes late: it does not raise the count again.
         assert_eq!(counts.note(user, conversation, 3, 0, start + UNREAD_INTERVAL), None);
         assert_eq!(counts.tick(start + 2 * UNREAD_INTERVAL).0, vec![due(0).unwrap()]);
-        assert!(counts.tick(start + 4 * UNREAD_INTERVAL).0.is_empty());
+        assert_eq!(counts.note(user, conversation, 3, 0, start + 4 * UNREAD_INTERVAL), due(0));
+        assert!(counts.tick(start + 6 * UNREAD_INTERVAL).0.is_empty() && !counts.pairs.lock().is_empty());
+        assert!(counts.tick(start + 4 * UNREAD_INTERVAL + REMEMBERED).0.is_empty());
         assert!(counts.pairs.lock().is_empty());
     }
 
     #[test]
-    fn a_group_is_counted_once_a_second() {
+    fn what_is_counted_in_the_shard_is_counted_once_a_second() {
         let counts = UnreadCounts::default();
         let conversation = ConversationId::random();
         let start = Instant::now();
-        assert!(counts.note_group(conversation, start));
-        assert!(!counts.note_group(conversation, start));
+        assert!(counts.note_uncounted(conversation, start));
+        assert!(!counts.note_uncounted(conversation, start));
         assert_eq!(counts.tick(start + UNREAD_INTERVAL).1, vec![conversation]);
         assert!(counts.tick(start + 2 * UNREAD_INTERVAL).1.is_empty());
     }

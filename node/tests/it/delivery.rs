@@ -1,8 +1,15 @@
 //! One order for everyone, once, on whatever node; and what is lost on the way is found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use herald_node::domain::{ConversationRef, Seq, UserId};
+use herald_node::hub::SessionHandle;
+use herald_node::memory::gates::Arrival;
+use herald_node::service::delivery::item_of_stored::item_of_stored;
+use herald_node::service::delivery::show_entry;
+use herald_node::storage::shard::read_delivery::{FoundEntries, read_hole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,6 +39,22 @@ async fn group_of(cluster: &Cluster, owner: &User, members: &[&User]) -> String 
     let ids: Vec<Uuid> = members.iter().map(|user| user.id).collect();
     let group = owner.post(cluster, 0, "/groups", json!({"name": "all", "members": ids})).await.expect(201);
     group["id"].as_str().unwrap().to_owned()
+}
+
+/// A session without a socket, which only its node knows of: nothing is routed to it.
+fn unrouted(cluster: &Cluster, node: usize, user: &User) -> Arc<SessionHandle> {
+    let session = Arc::new(SessionHandle::for_test(UserId(user.id)));
+    cluster.app(node).hub.enter(Arc::clone(&session));
+    session
+}
+
+fn frames_of(session: &SessionHandle) -> Vec<Value> {
+    session.drain_for_test().iter().map(|frame| serde_json::from_slice(frame.json()).unwrap()).collect()
+}
+
+async fn whole_log(cluster: &Cluster, node: usize, conversation: ConversationRef) -> FoundEntries {
+    let shard = cluster.app(node).shards.of(conversation.id()).unwrap();
+    read_hole(shard, conversation, Seq(0), Seq(100), 100).await.unwrap()
 }
 
 fn seq_of(frame: &Value) -> i64 {
@@ -260,6 +283,32 @@ async fn who_comes_back_to_a_node_does_not_wait_for_each_entry_that_it_wrote_the
     let shown = |frame: &Value| frame["data"]["content"] == "when he is back";
     assert!(back.find(Duration::from_secs(10), shown).await.is_some());
     assert!(said.elapsed() < Duration::from_secs(3), "{:?}", said.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_entry_tells_the_true_unread_count_and_not_that_of_its_time() {
+    let cluster = busy_cluster(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let sent = alice.connect(&cluster, 0).await.say(bob.id, "one").await;
+    bob.post(&cluster, 0, &format!("/conversations/{}/read", sent["conversation_id"].as_str().unwrap()), json!({}))
+        .await
+        .expect(204);
+    let session = unrouted(&cluster, 1, &bob);
+    let conversation = ConversationRef::direct(UserId(alice.id), UserId(bob.id));
+    let found = whole_log(&cluster, 1, conversation).await;
+    let mut item = item_of_stored(&conversation, found.epoch, 0, 0, &found.entries[0]);
+    // As it was when it was written, and waited for Redis since.
+    item.positions = Some((1, 0, 0));
+    item.created_at = item.created_at.minus(Duration::from_secs(20));
+    show_entry::show_entry(cluster.app(1), Arrival { item, origin: None });
+    let mut counts = Vec::new();
+    eventually("the count is told", || {
+        let told = frames_of(&session).into_iter().filter(|frame| frame["type"] == "unread_count_update");
+        counts.extend(told.map(|frame| frame["data"]["unread_count"].clone()));
+        std::future::ready(!counts.is_empty())
+    })
+    .await;
+    assert_eq!(counts, [json!(0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,13 +176,13 @@ pub fn read_members_for(app: &Arc<App>, conversation: ConversationRef) {
     });
 }
 
-/// Counts a small group's unread messages and tells its members who are here.
-pub fn count_group(app: &Arc<App>, conversation: ConversationId) {
+/// Counts the unread messages of a pair or a small group and tells its members who are here.
+pub fn count_unread(app: &Arc<App>, conversation: ConversationId) {
     let task_app = Arc::clone(app);
-    app.tasks.spawn("count group", async move {
+    app.tasks.spawn("count unread", async move {
         let app = task_app;
         let Ok(shard) = app.shards.of(conversation) else { return };
-        match read_delivery::read_group_unread(shard, conversation).await {
+        match read_delivery::read_unread(shard, conversation).await {
             Ok(counts) => {
                 let now = Instant::now();
                 for (user, last, read) in counts {
@@ -193,7 +193,7 @@ pub fn count_group(app: &Arc<App>, conversation: ConversationId) {
                     }
                 }
             }
-            Err(error) => debug!(error = cause(&error), "a group could not be counted"),
+            Err(error) => debug!(error = cause(&error), "unread messages could not be counted"),
         }
     });
 }

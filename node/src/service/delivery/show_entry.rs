@@ -18,7 +18,7 @@ use crate::domain::{ConversationId, ConversationRef, Seq, UserId};
 use crate::hub::SessionHandle;
 use crate::memory::gates::{Arrival, Post};
 use crate::memory::members::SharedSet;
-use crate::memory::unread::Due;
+use crate::memory::unread::{COUNTS_ARE_FRESH, Due};
 use crate::protocol::delivery::EntryItem;
 use crate::protocol::server::{self, ResyncReason, UnreadCountData};
 
@@ -243,12 +243,15 @@ fn resync_seeing(app: &App, conversation: &ConversationRef, seq: Seq, set: Optio
     for_each_session(app, conversation, Some(seq), set, |session| session.send(&frame));
 }
 
-/// New messages change unread counts: of a pair they travel with the entry, of small groups they are counted once a second.
+/// New messages change unread counts: of a pair they travel with the entry, of small groups they are counted once a second. So are
+/// those of a pair whose entry comes late, or was read from the shard: what is known here of the time since may be forgotten.
 fn note_unread(app: &Arc<App>, arrival: &Arrival) {
     let item = &arrival.item;
     let now = Instant::now();
     match (item.conversation, item.positions) {
-        (ConversationRef::Direct { id, low, high }, Some((last, low_read, high_read))) => {
+        (ConversationRef::Direct { id, low, high }, Some((last, low_read, high_read)))
+            if app.clock.now().since(item.created_at) < COUNTS_ARE_FRESH =>
+        {
             for (user, read) in [(low, low_read), (high, high_read)] {
                 if app.hub.has_user(user)
                     && let Some(due) = app.unread.note(user, id, last, read, now)
@@ -257,14 +260,12 @@ fn note_unread(app: &Arc<App>, arrival: &Arrival) {
                 }
             }
         }
-        // An entry that was read again does not bring its positions.
-        (ConversationRef::Direct { id, .. }, None) if app.unread.note_group(id, now) => fill::count_group(app, id),
-        (ConversationRef::Group { id }, _)
-            if item.member_count <= SMALL_GROUP_MAX && app.unread.note_group(id, now) =>
-        {
-            fill::count_group(app, id);
+        (ConversationRef::Group { .. }, _) if item.member_count > SMALL_GROUP_MAX => {}
+        (conversation, _) => {
+            if app.unread.note_uncounted(conversation.id(), now) {
+                fill::count_unread(app, conversation.id());
+            }
         }
-        _ => {}
     }
 }
 

@@ -59,7 +59,7 @@ const READ_SINCE: &str = "
 const READ_CONVERSATIONS: &str = "
     select id, kind, low_user, high_user, members_version, member_count from conversation where id = any($1)";
 const READ_SNAPSHOT: &str = "select pg_snapshot_xmin(pg_current_snapshot()), clock_timestamp()";
-const READ_GROUP_UNREAD: &str = "
+const READ_UNREAD: &str = "
     select m.user_id, c.last_ordinal, greatest(m.read_ordinal, m.first_ordinal)
     from conversation c join member m on m.conversation_id = c.id
     where c.id = $1 and m.left_seq is null and not c.is_dissolved
@@ -80,7 +80,7 @@ pub const STATEMENTS: &[&str] = &[
     READ_SINCE,
     READ_CONVERSATIONS,
     READ_SNAPSHOT,
-    READ_GROUP_UNREAD,
+    READ_UNREAD,
 ];
 
 /// The member set of a group. The version is read first: members read after it are at least as new, and applying a change that
@@ -231,13 +231,10 @@ pub async fn read_snapshot(shard: &Shard) -> Result<(Xid8, Timestamp), StorageEr
 /// Time before a cursor's moment from which on entries are looked at: a transaction may be that much older than its commit.
 pub const BRIN_MARGIN: Duration = Duration::from_mins(2);
 
-/// Of each present member of a small group, or of a pair: the conversation's last ordinal and what the member has read.
-pub async fn read_group_unread(
-    shard: &Shard,
-    conversation: ConversationId,
-) -> Result<Vec<(UserId, i64, i64)>, StorageError> {
+/// Of each present member of a pair or a small group: its last ordinal and what the member has read.
+pub async fn read_unread(shard: &Shard, conversation: ConversationId) -> Result<Vec<(UserId, i64, i64)>, StorageError> {
     let client = shard.client().await?;
-    let statement = client.prepare_cached(READ_GROUP_UNREAD).await?;
+    let statement = client.prepare_cached(READ_UNREAD).await?;
     let rows = client.query(&statement, &[&conversation]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }
