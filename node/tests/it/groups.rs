@@ -125,6 +125,73 @@ async fn a_group_is_made_once_for_a_temp_id_and_all_members_hear_of_it() {
 }
 
 #[tokio::test]
+async fn an_edit_shows_no_content_to_who_came_after_the_message() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let group = group(&cluster, &alice, &[&bob]).await;
+    let mut writes = alice.connect(&cluster, 0).await;
+    let sent = writes.say_in(&group, "before she came").await;
+    let (mut old, mut here, mut elsewhere) =
+        (bob.connect(&cluster, 1).await, carol.connect(&cluster, 0).await, carol.connect(&cluster, 1).await);
+    alice.post(&cluster, 0, &format!("/groups/{group}/members"), json!({"user_ids": [carol.id]})).await.expect(200);
+    let edit =
+        json!({"type": "chat", "action": "edit", "data": {"message_id": sent["message_id"], "content": "secret"}});
+    assert_eq!(writes.ask(edit).await["data"]["content"], "secret");
+    assert_eq!(old.expect("chat/message_edited").await["data"]["content"], "secret");
+    for device in [&mut here, &mut elsewhere] {
+        let frame = device.expect("chat/message_edited").await;
+        assert_eq!((&frame["data"]["seq"], frame["data"].get("content")), (&json!(4), None), "{frame}");
+    }
+    // What she may see she sees edited.
+    let sent = writes.say_in(&group, "for all").await;
+    let edit =
+        json!({"type": "chat", "action": "edit", "data": {"message_id": sent["message_id"], "content": "of all"}});
+    writes.ask(edit).await;
+    for device in [&mut old, &mut here, &mut elsewhere] {
+        assert_eq!(device.expect("chat/message_edited").await["data"]["content"], "of all");
+    }
+}
+
+/// A node without sessions of a group's members hears nothing of who leaves, and may remember them.
+#[tokio::test]
+async fn who_was_removed_sees_nobody_type_and_is_not_seen_typing() {
+    let cluster = Cluster::start(3).await;
+    let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let group = group(&cluster, &alice, &[&bob, &carol]).await;
+    let mut watches = alice.connect(&cluster, 0).await;
+    let mut removed = bob.connect(&cluster, 2).await;
+    let types = json!({"type": "typing", "data": {"conversation_id": group, "is_typing": true}});
+    let mut device = carol.connect(&cluster, 1).await;
+    device.send(types.clone()).await;
+    assert_eq!(removed.expect("typing").await["data"]["user_id"], json!(carol.id));
+    watches.expect("typing").await;
+    device.close().await;
+    device.closed().await;
+    eventually("node 2 has no member's session", || async {
+        let routes = cluster.app(0).router.routes(&[carol.id]).await;
+        routes.is_ok_and(|routes| routes[0].is_empty())
+    })
+    .await;
+    alice.delete(&cluster, 0, &format!("/groups/{group}/members/{}", bob.id)).await.expect(204);
+    removed.expect("conversation/member_removed").await;
+
+    let mut device = carol.connect(&cluster, 1).await;
+    device.send(types.clone()).await;
+    assert_eq!(watches.expect("typing").await["data"]["user_id"], json!(carol.id));
+    assert!(removed.has_none("typing", Duration::from_millis(300)).await);
+    removed.close().await;
+    let removed = bob.connect(&cluster, 1).await;
+    removed.send(types.clone()).await;
+    assert!(watches.has_none("typing", Duration::from_millis(300)).await);
+    // And in a group that is no more nobody types.
+    alice.delete(&cluster, 0, &format!("/groups/{group}")).await.expect(204);
+    device.send(types.clone()).await;
+    watches.send(types).await;
+    assert!(watches.has_none("typing", Duration::from_millis(300)).await);
+    assert!(device.has_none("typing", Duration::from_millis(1)).await);
+}
+
+#[tokio::test]
 async fn whom_one_cannot_invite() {
     let cluster = Cluster::start(1).await;
     let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);

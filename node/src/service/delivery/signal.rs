@@ -48,14 +48,17 @@ pub async fn signal_members(app: &App, conversation: ConversationRef, frame: &Fr
     signal_users(app, &users, frame, None).await;
 }
 
-/// The members who see an entry; of groups from the set that this node keeps, read where it is missing.
+/// The members who see an entry; of groups from the set that this node keeps, read where it is missing or old: a node without members
+/// hears nothing of who leaves.
 pub async fn members_seeing(app: &App, conversation: ConversationRef, seq: Seq) -> Result<Vec<UserId>, StorageError> {
     match conversation {
         ConversationRef::Direct { low, high, .. } => Ok(vec![low, high]),
         ConversationRef::Group { id } => {
-            let set = match app.members.get(id) {
+            let shard = app.shards.of(id)?;
+            let version = read_delivery::read_members_version(shard, id).await?;
+            let set = match app.members.get(id).filter(|set| set.read().version() >= version) {
                 Some(set) => set,
-                None => app.members.put(id, read_delivery::read_members(app.shards.of(id)?, id).await?),
+                None => app.members.put(id, read_delivery::read_members(shard, id).await?),
             };
             let users = set.read().seeing(seq).collect();
             Ok(users)

@@ -40,7 +40,8 @@ pub struct FoundEntries {
     pub entries: Vec<StoredEntry>,
 }
 
-const READ_MEMBERS_VERSION: &str = "select members_version from conversation where id = $1";
+const READ_MEMBERS_VERSION: &str = "
+    select members_version, case when is_dissolved then last_seq end from conversation where id = $1";
 const READ_MEMBERS: &str = "select user_id, first_seq, left_seq from member where conversation_id = $1";
 const READ_HOLE: &str = "
     select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at, boot
@@ -83,6 +84,14 @@ pub const STATEMENTS: &[&str] = &[
     READ_UNREAD,
 ];
 
+/// The version of a group's member set.
+pub async fn read_members_version(shard: &Shard, conversation: ConversationId) -> Result<i64, StorageError> {
+    let client = shard.client().await?;
+    let statement = client.prepare_cached(READ_MEMBERS_VERSION).await?;
+    let row = client.query_opt(&statement, &[&conversation]).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
 /// The member set of a group. The version is read first: members read after it are at least as new, and applying a change that
 /// they hold already changes nothing.
 pub async fn read_members(shard: &Shard, conversation: ConversationId) -> Result<MemberSet, StorageError> {
@@ -93,10 +102,13 @@ pub async fn read_members(shard: &Shard, conversation: ConversationId) -> Result
         return Ok(MemberSet::default());
     };
     let version: i64 = row.try_get(0)?;
+    // The end of a group is the end of every membership in it; the members' rows do not say so.
+    let end: Option<Seq> = row.try_get(1)?;
     let mut intervals = HashMap::new();
     for row in client.query(&members, &[&conversation]).await? {
         let user: UserId = row.try_get(0)?;
-        intervals.insert(user, Interval { first: row.try_get(1)?, left: row.try_get(2)? });
+        let left: Option<Seq> = row.try_get(2)?;
+        intervals.insert(user, Interval { first: row.try_get(1)?, left: left.or(end) });
     }
     Ok(MemberSet::new(version, intervals))
 }
