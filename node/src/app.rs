@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::domain::settings::Settings;
 use crate::hub::Hub;
 use crate::memory::away::Away;
+use crate::memory::burials::Burials;
 use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
@@ -55,6 +56,7 @@ pub struct App {
     pub presence: Presence,
     /// Told when a peer hints that the directory's feed of changes has news.
     pub changes: Notify,
+    pub burials: Burials,
     pub known_conversations: KnownConversations,
     pub pair_memory: PairMemory,
     pub keys: Keys,

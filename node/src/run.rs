@@ -26,6 +26,7 @@ use crate::http::server::serve;
 use crate::hub::Hub;
 use crate::inbox;
 use crate::memory::away::Away;
+use crate::memory::burials::Burials;
 use crate::memory::foreign_users::ForeignUsers;
 use crate::memory::gates::Gates;
 use crate::memory::health::HealthMemory;
@@ -129,6 +130,7 @@ impl Node {
             search_notes: SearchNotes::default(),
             presence: Presence::default(),
             changes: Notify::new(),
+            burials: Burials::default(),
             known_conversations: KnownConversations::default(),
             pair_memory: PairMemory::default(),
             keys: Keys::from_config(&config.auth)?,

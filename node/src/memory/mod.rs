@@ -2,6 +2,7 @@
 //! again, or asked of the one who knows.
 
 pub mod away;
+pub mod burials;
 pub mod foreign_users;
 pub mod gates;
 pub mod health;

@@ -1,7 +1,7 @@
 //! One order for everyone, once, on whatever node; and what is lost on the way is found.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use herald_node::domain::{ConversationRef, Seq, UserId};
@@ -9,6 +9,7 @@ use herald_node::hub::SessionHandle;
 use herald_node::memory::gates::Arrival;
 use herald_node::service::delivery::item_of_stored::item_of_stored;
 use herald_node::service::delivery::show_entry;
+use herald_node::service::recovery::{bury, repair};
 use herald_node::storage::shard::read_delivery::{FoundEntries, read_hole};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -235,14 +236,14 @@ async fn holes_are_filled_however_long_there_are_new_ones() {
     let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
     let mut receiver = bob.connect(&cluster, 1).await;
     let mut sender = alice.connect(&cluster, 0).await;
-    let until = std::time::Instant::now() + Duration::from_secs(6);
+    let until = Instant::now() + Duration::from_secs(6);
     let heard = async {
-        while std::time::Instant::now() < until {
+        while Instant::now() < until {
             sender.say(bob.id, "heard").await;
         }
     };
     let silent = async {
-        while std::time::Instant::now() < until {
+        while Instant::now() < until {
             let body = json!({"temp_id": Uuid::new_v4(), "message_type": "text", "content": "silent"});
             alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
         }
@@ -278,7 +279,7 @@ async fn who_comes_back_to_a_node_does_not_wait_for_each_entry_that_it_wrote_the
     stays.say(bob.id, "while he is away").await;
     let mut back = bob.connect(&cluster, 1).await;
     back.expect("sync/complete").await;
-    let said = std::time::Instant::now();
+    let said = Instant::now();
     stays.say(bob.id, "when he is back").await;
     let shown = |frame: &Value| frame["data"]["content"] == "when he is back";
     assert!(back.find(Duration::from_secs(10), shown).await.is_some());
@@ -309,6 +310,27 @@ async fn a_late_entry_tells_the_true_unread_count_and_not_that_of_its_time() {
     })
     .await;
     assert_eq!(counts, [json!(0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_survivor_sent_for_the_dead_and_was_lost_is_repaired_too() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut here = bob.connect(&cluster, 0).await;
+    let lost = unrouted(&cluster, 1, &bob);
+    let body = json!({"temp_id": "k", "message_type": "text", "content": "kept"});
+    alice.post(&cluster, 2, &format!("/messages/{}", bob.id), body).await.expect(201);
+    // It gets as old as what a node has written is when its death is seen: other losses are not looked for so far back.
+    let written = Instant::now();
+    eventually("it is old", || std::future::ready(written.elapsed() > Duration::from_secs(7))).await;
+    let dead = cluster.app(2).router.boot();
+    bury::bury(cluster.app(0), dead, Duration::ZERO);
+    assert_eq!(here.next_message().await["content"], "kept");
+    // The other survivor takes part, and holds no lock. What was sent to it did not come.
+    bury::bury(cluster.app(1), dead, Duration::ZERO);
+    repair::after_loss(cluster.app(1), Some(cluster.app(0).router.boot()), herald_router::Moment::now());
+    eventually("it is shown", || async { frames_of(&lost).iter().any(|frame| frame["data"]["content"] == "kept") })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use tracing::{debug, info};
 
 use crate::app::App;
 use crate::domain::{BootId, Timestamp};
+use crate::memory::burials::Burial;
 use crate::service::delivery::deliver::{Prepared, publish};
 use crate::service::delivery::fill::show_found;
 use crate::service::delivery::item_of_stored::item_of_stored;
@@ -27,27 +28,53 @@ const LOCK_TIME: Duration = Duration::from_secs(10);
 /// Entries read in one round; what is left comes with the next.
 const ENTRIES_MAX: i64 = 20_000;
 
-/// Starts the burial; returns at once.
-pub fn bury(app: &Arc<App>, boot: BootId, last_seen_ago: Duration) {
-    let seen_at = Instant::now().checked_sub(last_seen_ago).unwrap_or_else(Instant::now);
-    for shard in app.shards.all() {
-        let (task_app, shard) = (Arc::clone(app), Arc::clone(shard));
-        app.tasks.spawn("bury", async move {
-            bury_in_shard(&task_app, &shard, boot, seen_at).await;
-        });
+/// A burial that this node takes part in; ends when dropped.
+struct Underway {
+    app: Arc<App>,
+    burial: Burial,
+}
+
+impl Underway {
+    fn begin(app: &Arc<App>, burial: Burial) -> Self {
+        app.burials.begin(burial);
+        Self { app: Arc::clone(app), burial }
     }
 }
 
-async fn bury_in_shard(app: &Arc<App>, shard: &Shard, boot: BootId, seen_at: Instant) {
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.app.burials.end(self.burial);
+    }
+}
+
+/// Starts the burial; returns at once.
+pub fn bury(app: &Arc<App>, boot: BootId, last_seen_ago: Duration) {
+    let now = Instant::now();
+    let since = now.checked_sub(last_seen_ago + BEFORE_LAST_SEEN).unwrap_or(now);
+    for shard in app.shards.all() {
+        let shard = Arc::clone(shard);
+        let underway = Underway::begin(app, Burial { boot, shard: shard.id, since });
+        app.tasks.spawn("bury", async move { bury_in_shard(&underway, &shard).await });
+    }
+}
+
+async fn bury_in_shard(underway: &Underway, shard: &Shard) {
+    let Underway { app, burial } = underway;
+    let boot = burial.boot;
     let name = format!("bury:{boot}:{}", shard.id.0);
     let mut quiet_since = Instant::now();
     // Everyone tries again while it is quiet: the one that holds the lock may die, too.
     while quiet_since.elapsed() < QUIET_TIME && !app.tasks.is_stopping() {
-        if let Ok(Some(lock)) = app.router.try_lock(&name, LOCK_TIME).await {
+        let locked = app.router.try_lock(&name, LOCK_TIME).await;
+        if locked.is_err() {
+            // Redis is away: nobody can say that it is quiet.
+            quiet_since = Instant::now();
+        }
+        if let Ok(Some(lock)) = locked {
             let mut cursor = lock.value.parse().map(Xid8).unwrap_or_default();
             let mut is_held = true;
             while is_held && quiet_since.elapsed() < QUIET_TIME && !app.tasks.is_stopping() {
-                match round(app, shard, boot, seen_at, cursor).await {
+                match round(app, shard, *burial, cursor).await {
                     Ok((next, count)) => {
                         cursor = next;
                         if count > 0 {
@@ -56,6 +83,7 @@ async fn bury_in_shard(app: &Arc<App>, shard: &Shard, boot: BootId, seen_at: Ins
                     }
                     Err(error) => {
                         debug!(error = cause(&error), "a dead node's entries could not be read");
+                        quiet_since = Instant::now();
                     }
                 }
                 is_held = matches!(app.router.renew_lock(&lock, LOCK_TIME, &cursor.0.to_string()).await, Ok(true));
@@ -81,13 +109,12 @@ async fn pause(app: &App) {
 async fn round(
     app: &Arc<App>,
     shard: &Shard,
-    boot: BootId,
-    seen_at: Instant,
+    Burial { boot, since, .. }: Burial,
     cursor: Xid8,
 ) -> Result<(Xid8, usize), StorageError> {
     // The snapshot first: what commits after it has a number not below, and comes with the next round.
     let (next, now) = read_delivery::read_snapshot(shard).await?;
-    let created_at: Timestamp = now.minus(seen_at.elapsed() + BEFORE_LAST_SEEN);
+    let created_at: Timestamp = now.minus(since.elapsed());
     let since = Since { tx: cursor, created_at, boot: Some(boot) };
     let (found, is_cut) = read_delivery::read_since(shard, since, ENTRIES_MAX).await?;
     let mut count = 0;

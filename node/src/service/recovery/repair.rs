@@ -35,6 +35,21 @@ const RESYNC_SPREAD: Duration = Duration::from_secs(3);
 pub fn after_loss(app: &Arc<App>, from: Option<BootId>, well_at: Moment) {
     info!(from = ?from, seconds = well_at.ago().as_secs_f64(), "entries may have been lost: repairing");
     repair_shards(app, from, well_at, ResyncReason::BusLost);
+    if from.is_some() {
+        repair_of_dead(app);
+    }
+}
+
+/// What a peer sends for a dead node is of that node's boot, and older than what the peer itself has written.
+fn repair_of_dead(app: &Arc<App>) {
+    if app.hub.is_empty() {
+        return;
+    }
+    for burial in app.burials.underway() {
+        let Some(shard) = app.shards.get(burial.shard) else { continue };
+        let well_at = Moment::now().back_by(burial.since.elapsed());
+        spawn_repair(app, shard, Some(burial.boot), well_at, ResyncReason::BusLost);
+    }
 }
 
 /// A boot has left. Where it is replaced by another of the same node, it may write for a moment longer, and what it wrote while neither
@@ -78,11 +93,15 @@ fn repair_shards(app: &Arc<App>, from: Option<BootId>, well_at: Moment, resync: 
     }
     METRICS.repairs.increment(1);
     for shard in app.shards.all() {
-        let (task_app, shard) = (Arc::clone(app), Arc::clone(shard));
-        app.tasks.spawn("repair", async move {
-            repair_shard(&task_app, &shard, from, well_at, resync).await;
-        });
+        spawn_repair(app, shard, from, well_at, resync);
     }
+}
+
+fn spawn_repair(app: &Arc<App>, shard: &Arc<Shard>, from: Option<BootId>, well_at: Moment, resync: ResyncReason) {
+    let (task_app, shard) = (Arc::clone(app), Arc::clone(shard));
+    app.tasks.spawn("repair", async move {
+        repair_shard(&task_app, &shard, from, well_at, resync).await;
+    });
 }
 
 async fn repair_shard(app: &Arc<App>, shard: &Shard, from: Option<BootId>, well_at: Moment, resync: ResyncReason) {
