@@ -9,18 +9,48 @@ use crate::domain::{ConversationId, Seq};
 /// Conversations followed per session. Past it new ones are not followed: their messages may come again after a reconnect.
 const CONVERSATIONS_MAX: usize = 4_096;
 
+/// One conversation's log, of one epoch: a later one may have lost the end of an earlier one, and gives its seqs out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub conversation: ConversationId,
+    /// 0: not known.
+    pub epoch: i64,
+}
+
+impl From<ConversationId> for Log {
+    fn from(conversation: ConversationId) -> Self {
+        Self { conversation, epoch: 0 }
+    }
+}
+
 /// Positions in one log, each at or above the next: given, proved if the outstanding Ping is answered, proved, written down.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
-    /// Highest entry given without a hole below it.
+    /// Of the log that was shown; 0 while nothing was, or where it is not known.
+    epoch: i64,
+    /// Highest entry given, or said by the client to be held, without a hole below it.
     given: Seq,
     pinged: Seq,
     received: Seq,
     flushed: Seq,
-    /// All up to here the client says that it has: entries that come after all are given to it nevertheless.
-    acknowledged: Seq,
+    /// Highest entry that came from here: what only the client says, which may be wrong, keeps nothing from it.
+    shown: Seq,
+    /// All up to here was read for the session by a sync or an offline delivery.
+    synced: Seq,
     /// An entry above `given` came without those between: not known to be whole before a fill, a sync or an ack.
     has_hole: bool,
+}
+
+impl Run {
+    /// Another log has taken the place of this one.
+    const fn is_past(&self, log: Log) -> bool {
+        log.epoch != 0 && log.epoch < self.epoch
+    }
+
+    /// This log has taken the place of the one that was shown.
+    const fn is_to_come(&self, log: Log) -> bool {
+        self.epoch != 0 && self.epoch < log.epoch
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,13 +78,13 @@ impl Received {
     /// A log entry was put into the session's queue. In a whole session the first of a conversation follows on what the session began
     /// with: all before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
     /// In others only conversations are followed of which that was said.
-    pub fn give(&mut self, conversation: ConversationId, seq: Seq) {
-        self.is_dirty |= self.follow(conversation, seq).is_some();
+    pub fn give(&mut self, log: impl Into<Log>, seq: Seq) {
+        self.is_dirty |= self.follow(log.into(), seq).is_some();
     }
 
     /// An entry that this session made itself: known to it, so it adds nothing that is to be proved.
-    pub fn give_own(&mut self, conversation: ConversationId, seq: Seq) {
-        let Some(run) = self.follow(conversation, seq) else { return };
+    pub fn give_own(&mut self, log: impl Into<Log>, seq: Seq) {
+        let Some(run) = self.follow(log.into(), seq) else { return };
         let before = seq.previous();
         if run.received == before {
             run.received = seq;
@@ -65,10 +95,11 @@ impl Received {
     }
 
     /// Moves a conversation's run on to this entry; none where the entry does not follow on it, or the conversation is not followed.
-    fn follow(&mut self, conversation: ConversationId, seq: Seq) -> Option<&mut Run> {
+    fn follow(&mut self, log: Log, seq: Seq) -> Option<&mut Run> {
+        self.begin_anew(log);
         let is_full = self.runs.len() >= CONVERSATIONS_MAX;
         let before = seq.previous();
-        let run = match self.runs.entry(conversation) {
+        let run = match self.runs.entry(log.conversation) {
             Entry::Occupied(run) => run.into_mut(),
             Entry::Vacant(_) if !self.is_whole => return None,
             Entry::Vacant(_) if self.has_overflowed || is_full => {
@@ -79,6 +110,11 @@ impl Received {
                 place.insert(Run { given: before, pinged: before, received: before, flushed: before, ..Run::default() })
             }
         };
+        if run.is_past(log) {
+            return None;
+        }
+        run.epoch = run.epoch.max(log.epoch);
+        run.shown = run.shown.max(seq);
         if seq != run.given.next() {
             run.has_hole |= seq > run.given;
             return None;
@@ -87,14 +123,44 @@ impl Received {
         Some(run)
     }
 
-    /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later. What
-    /// is only said to be received, by an `ack` beyond what was given, may yet come.
-    pub fn has(&self, conversation: ConversationId, seq: Seq) -> bool {
-        self.runs.get(&conversation).is_some_and(|run| seq <= run.given && seq > run.acknowledged)
+    /// What was given of a log whose end may be lost says nothing of the one that took its place.
+    fn begin_anew(&mut self, log: Log) {
+        if self.runs.get(&log.conversation).is_some_and(|run| run.is_to_come(log)) {
+            self.runs.remove(&log.conversation);
+        }
     }
 
-    /// All up to `seq` counts as given, whether it was or was left out on purpose.
-    pub fn give_up_to(&mut self, conversation: ConversationId, seq: Seq) {
+    /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later, or one
+    /// of a log that another has replaced. What only the client says to hold may yet come.
+    pub fn has(&self, log: impl Into<Log>, seq: Seq) -> bool {
+        let log = log.into();
+        let has = |run: &Run| run.is_past(log) || (!run.is_to_come(log) && seq <= run.given && seq <= run.shown);
+        self.runs.get(&log.conversation).is_some_and(has)
+    }
+
+    /// True if a sync or an offline delivery of this session has read the log as far as this entry.
+    pub fn has_synced(&self, log: impl Into<Log>, seq: Seq) -> bool {
+        let log = log.into();
+        self.runs.get(&log.conversation).is_some_and(|run| !run.is_to_come(log) && seq <= run.synced)
+    }
+
+    /// All up to `seq` was read for this session, and was given or left out on purpose.
+    pub fn give_up_to(&mut self, log: impl Into<Log>, seq: Seq) {
+        let log = log.into();
+        self.begin_anew(log);
+        if let Some(run) = self.run(log.conversation) {
+            if run.is_past(log) {
+                return;
+            }
+            run.epoch = run.epoch.max(log.epoch);
+            run.shown = run.shown.max(seq);
+            run.synced = run.synced.max(seq);
+        }
+        self.claim_up_to(log.conversation, seq);
+    }
+
+    /// The client says that it holds all up to `seq`: that counts as given, and is received when the next Pong comes.
+    pub fn claim_up_to(&mut self, conversation: ConversationId, seq: Seq) {
         if let Some(run) = self.run(conversation)
             && seq > run.given
         {
@@ -112,7 +178,6 @@ impl Received {
             run.received = seq;
             if seq > run.given {
                 run.given = seq;
-                run.acknowledged = seq;
             }
             run.has_hole &= seq < run.given;
         }
@@ -273,6 +338,43 @@ mod tests {
             vec![(a, Seq(10))],
             "what follows the acknowledged follows without a hole"
         );
+    }
+
+    #[test]
+    fn what_only_the_client_says_keeps_nothing_from_it() {
+        let (mut received, a) = (whole(), conversation());
+        received.acknowledge(a, Seq(i64::MAX));
+        received.claim_up_to(a, Seq(i64::MAX));
+        received.give(a, Seq(5));
+        assert!(received.has(a, Seq(5)) && !received.has(a, Seq(6)));
+        let b = conversation();
+        received.give(b, Seq(7));
+        assert!(
+            received.has(b, Seq(6)) && !received.has_synced(b, Seq(6)),
+            "the first live entry says nothing of the log"
+        );
+        received.give_up_to(b, Seq(7));
+        assert!(received.has_synced(b, Seq(7)) && !received.has_synced(b, Seq(8)));
+    }
+
+    #[test]
+    fn seqs_that_are_given_out_again_in_a_new_epoch_are_no_repeats() {
+        let (mut received, conversation) = (whole(), conversation());
+        let of = |epoch| Log { conversation, epoch };
+        received.give_up_to(of(1), Seq(8));
+        received.give(of(1), Seq(9));
+        assert!(received.has(of(1), Seq(9)) && !received.has(of(2), Seq(9)) && !received.has_synced(of(2), Seq(8)));
+        received.give_up_to(of(2), Seq(5));
+        assert!(received.has(of(2), Seq(5)) && !received.has(of(2), Seq(6)));
+        // What is late of the old log comes no more, and moves nothing.
+        assert!(received.has(of(1), Seq(10)));
+        received.give_up_to(of(1), Seq(9));
+        assert!(!received.has(of(2), Seq(6)));
+        received.give(of(2), Seq(6));
+        received.give(of(3), Seq(6));
+        let number = received.ping();
+        received.pong(number);
+        assert_eq!(received.take_unwritten(), vec![(conversation, Seq(6))]);
     }
 
     #[test]

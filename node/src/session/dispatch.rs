@@ -156,8 +156,9 @@ async fn begin(client: &mut Client, frame: ClientFrame, asked: Asked) -> Result<
     Ok(())
 }
 
-async fn send(client: &Client, request: SendRequest, asked: Asked, place: InFlight) {
+async fn send(client: &Client, request: SendRequest, asked: Asked, mut place: InFlight) {
     METRICS.sends.increment(1);
+    place.note(&request.message.temp_id);
     let (began, origin, reply_app) = (Instant::now(), asked.origin(), Arc::clone(client.app()));
     let reply = move |result: Result<Sent, Refusal>| {
         match result {

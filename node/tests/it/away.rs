@@ -104,6 +104,35 @@ async fn a_damaged_cursor_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numbers_beyond_every_log_do_no_harm() {
+    let cluster = cluster(1).await;
+    let (alice, bob) = friends(&cluster).await;
+    let (mut a, mut b) = (alice.connect(&cluster, 0).await, bob.connect(&cluster, 0).await);
+    let sent = a.say(bob.id, "one").await;
+    let id = sent["conversation_id"].clone();
+    b.next_message().await;
+    assert!(pages(&mut b).await.0.is_empty());
+    for beyond in [2, i64::MAX - 1, i64::MAX, i64::MIN, -1] {
+        let held = json!([{"conversation_id": id, "after_seq": beyond, "seq": beyond}]);
+        for data in
+            [json!({"conversations": held}), json!({"conversations": held, "seen": held}), json!({"seen": held})]
+        {
+            b.send(json!({"type": "sync", "data": data})).await;
+            let (pages, _) = pages(&mut b).await;
+            assert_eq!((pages.len(), &pages[0]["last_seq"]), (1, &json!(1)), "{data}");
+        }
+        b.send(json!({"type": "ack", "data": {"conversation_id": id, "seq": beyond}})).await;
+        b.ask(json!({"type": "read", "data": {"conversation_id": id, "seq": beyond}})).await;
+    }
+    // What the client only says to hold is shown to it all the same.
+    a.say(bob.id, "two").await;
+    assert_eq!(b.next_message().await["content"], "two");
+    b.say(alice.id, "three").await;
+    a.say(bob.id, "four").await;
+    assert_eq!(b.next_message().await["content"], "four");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reading_is_told_to_all_whom_it_concerns() {
     let cluster = cluster(2).await;
     let (alice, bob) = friends(&cluster).await;

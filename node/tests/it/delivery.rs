@@ -8,7 +8,7 @@ use herald_node::domain::{ConversationRef, Seq, UserId};
 use herald_node::hub::SessionHandle;
 use herald_node::memory::gates::Arrival;
 use herald_node::service::delivery::item_of_stored::item_of_stored;
-use herald_node::service::delivery::show_entry;
+use herald_node::service::delivery::{fill, show_entry};
 use herald_node::service::recovery::{bury, repair};
 use herald_node::storage::shard::read_delivery::{FoundEntries, read_hole};
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ async fn group_of(cluster: &Cluster, owner: &User, members: &[&User]) -> String 
 /// A session without a socket, which only its node knows of: nothing is routed to it.
 fn unrouted(cluster: &Cluster, node: usize, user: &User) -> Arc<SessionHandle> {
     let session = Arc::new(SessionHandle::for_test(UserId(user.id)));
+    session.heard(cluster.app(node).clock.now());
     cluster.app(node).hub.enter(Arc::clone(&session));
     session
 }
@@ -210,15 +211,7 @@ async fn an_older_entry_that_comes_after_a_newer_one_is_not_shown_but_announced(
     let silent = json!({"temp_id": "s", "message_type": "text", "content": "first"});
     let first = alice.post(&cluster, 2, &path, silent).await.expect(201);
     // What was made moments ago is read before the gate begins; this one is older.
-    for shard in 0..2 {
-        let client = cluster.databases.shard(shard).await;
-        for statement in [
-            "update entry set created_at = created_at - interval '1 minute'",
-            "update conversation set last_created_at = last_created_at - interval '1 minute'",
-        ] {
-            client.execute(statement, &[]).await.unwrap();
-        }
-    }
+    age_all_entries(&cluster, 60).await;
     alice.connect(&cluster, 0).await.say(bob.id, "second").await;
     assert_eq!(receiver.next_message().await["content"], "second");
     // The silent node dies in the eyes of the others: its entries are delivered for it.
@@ -331,6 +324,115 @@ async fn what_one_survivor_sent_for_the_dead_and_was_lost_is_repaired_too() {
     repair::after_loss(cluster.app(1), Some(cluster.app(0).router.boot()), herald_router::Moment::now());
     eventually("it is shown", || async { frames_of(&lost).iter().any(|frame| frame["data"]["content"] == "kept") })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_synced_since_is_told_nothing_when_the_dead_are_buried() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let silent = json!({"temp_id": "s", "message_type": "text", "content": "first"});
+    alice.post(&cluster, 2, &format!("/messages/{}", bob.id), silent).await.expect(201);
+    age_all_entries(&cluster, 60).await;
+    let mut offline = bob.connect(&cluster, 1).await;
+    assert_eq!(offline.next_message().await["content"], "first");
+    let mut synced = bob.connect_with_sync(&cluster, 1, json!({})).await;
+    synced.expect("sync/complete").await;
+    alice.connect(&cluster, 0).await.say(bob.id, "second").await;
+    for device in [&mut offline, &mut synced] {
+        assert_eq!(device.next_message().await["content"], "second");
+    }
+    let boot = cluster.app(2).router.boot();
+    bury::bury(cluster.app(1), boot, Duration::from_secs(90));
+    for device in [&mut offline, &mut synced] {
+        assert!(device.has_none("resync", Duration::from_millis(700)).await);
+    }
+}
+
+/// After a failover the nodes learn of the new epoch one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_lanes_know_only_the_old_epoch_fills_holes_of_the_new() {
+    let cluster = cluster_with_silent_node().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let mut sender = alice.connect(&cluster, 0).await;
+    receiver.say(alice.id, "the old epoch").await;
+    sender.next_message().await;
+    for shard in 0..2 {
+        cluster.databases.shard(shard).await.execute("update epoch set epoch = epoch + 1", &[]).await.unwrap();
+    }
+    sender.say(bob.id, "first").await;
+    let silent = json!({"temp_id": "s", "message_type": "text", "content": "second"});
+    alice.post(&cluster, 2, &format!("/messages/{}", bob.id), silent).await.expect(201);
+    sender.say(bob.id, "third").await;
+    let mut contents = Vec::new();
+    while contents.last().is_none_or(|content| *content != "third") {
+        contents.push(receiver.next_message().await["content"].clone());
+    }
+    // In a new epoch what came moments ago may come again.
+    contents.retain(|content| *content != "the old epoch");
+    assert_eq!(contents, ["first", "second", "third"]);
+    let given_up = receiver.find(Duration::from_millis(300), |frame| frame["data"]["reason"] == "bus_lost").await;
+    assert_eq!(given_up, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_saw_the_lost_end_of_a_log_is_told_and_shown_what_takes_its_place() {
+    let cluster = busy_cluster(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut receiver = bob.connect(&cluster, 1).await;
+    let mut sender = alice.connect(&cluster, 0).await;
+    for content in ["one", "two", "lost"] {
+        sender.say(bob.id, content).await;
+        assert_eq!(receiver.next_message().await["content"], content);
+    }
+    // As a standby that was a little behind has it.
+    for shard in 0..2 {
+        let client = cluster.databases.shard(shard).await;
+        client
+            .batch_execute(
+                "delete from entry where ordinal = 3; update epoch set epoch = epoch + 1;
+                 update conversation set last_seq = 2, last_ordinal = 2 where last_seq = 3",
+            )
+            .await
+            .unwrap();
+    }
+    assert_eq!(sender.say(bob.id, "anew").await["seq"], 3);
+    let resync = receiver.expect("resync").await;
+    assert_eq!(resync["data"], json!({"reason": "shard_lost"}));
+    let anew = receiver.find(Duration::from_secs(5), |frame| frame["data"]["content"] == "anew").await;
+    assert_eq!(anew.expect("what took its place")["data"]["seq"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_not_shown_its_own_message_though_the_shard_was_faster_than_its_lane() {
+    let cluster = busy_cluster(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut elsewhere = alice.connect(&cluster, 0).await;
+    elsewhere.chat(json!({"receiver_id": bob.id, "content": "mine", "temp_id": "t1"})).await;
+    let (sends, waits) = (unrouted(&cluster, 1, &alice), unrouted(&cluster, 1, &alice));
+    let mut place = sends.begin_send(8).await.unwrap();
+    place.note("t1");
+    let conversation = ConversationRef::direct(UserId(alice.id), UserId(bob.id));
+    fill::show_found(cluster.app(1), &whole_log(&cluster, 1, conversation).await);
+    assert_eq!(frames_of(&sends), Vec::<Value>::new());
+    let shown = frames_of(&waits);
+    assert_eq!((shown.len(), &shown[0]["data"]["temp_id"]), (1, &json!("t1")), "{shown:?}");
+    drop(place);
+    assert!(!sends.is_sending("t1"));
+}
+
+async fn age_all_entries(cluster: &Cluster, seconds: u32) {
+    for shard in 0..2 {
+        let client = cluster.databases.shard(shard).await;
+        let by = format!("interval '{seconds} seconds'");
+        client
+            .batch_execute(&format!(
+                "update entry set created_at = created_at - {by};
+                 update conversation set last_created_at = last_created_at - {by}"
+            ))
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,3 +185,40 @@ async fn what_comes_meanwhile_is_whole() {
     assert_eq!(shown, expected);
     assert!(frames[1]["data"].get("offline").is_none() && frames[2]["data"]["offline"] == true);
 }
+
+/// A session may write while it is still being taken in: its own message is answered, and not shown to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_session_itself_has_written_meanwhile_is_not_shown_to_it() {
+    let cluster = Cluster::start(1).await;
+    let app = cluster.app(0);
+    let mut log = Log::open(&cluster).await;
+    let [alice, bob] = users(&cluster, ["alice", "bob"]).await;
+    let chat = log.direct(&cluster, alice, bob).await;
+    for (committed, content) in [(true, "committed"), (false, "on its way")] {
+        let seq = log.say(&chat, alice, content).await;
+        let found = herald_node::storage::shard::read_delivery::read_hole(
+            app.shards.of(chat.id()).unwrap(),
+            chat,
+            seq.previous(),
+            seq.next(),
+            1,
+        );
+        let temp_id = found.await.unwrap().entries[0].entry.temp_id.clone().unwrap();
+        let session = Arc::new(SessionHandle::for_test(alice));
+        session.hold();
+        let mut place = session.begin_send(8).await.unwrap();
+        if committed {
+            session.given_own(chat.id().into(), seq);
+        } else {
+            place.note(&temp_id);
+        }
+        deliver_offline(app, &session).await;
+        let frames: Vec<Value> =
+            session.drain_for_test().iter().map(|frame| serde_json::from_slice(frame.json()).unwrap()).collect();
+        assert!(!frames.iter().any(|frame| frame["data"]["content"] == content), "{frames:?}");
+        // Another device of the same user sees it.
+        let others = offline_of(app, alice, Timestamp(0)).await;
+        assert!(others.iter().any(|frame| frame["data"]["content"] == content), "{others:?}");
+        drop(place);
+    }
+}

@@ -10,11 +10,11 @@ use super::item_of_stored::item_of_stored;
 use super::metrics::METRICS;
 use super::show_entry::{begin, give_up, members_are_here, show_entry, tell_unread};
 use crate::app::App;
-use crate::domain::{ConversationId, ConversationRef, Seq};
+use crate::domain::{ConversationId, ConversationRef, Seq, SessionId};
 use crate::memory::gates::Arrival;
 use crate::storage::StorageError;
 use crate::storage::error::cause;
-use crate::storage::shard::read_delivery::{self, FoundEntries};
+use crate::storage::shard::read_delivery::{self, FoundEntries, StoredEntry};
 
 /// A hole is often only another node's entry on its way: it gets this long to come.
 const HOLE_PATIENCE: Duration = Duration::from_millis(250);
@@ -22,26 +22,37 @@ const HOLE_PATIENCE: Duration = Duration::from_millis(250);
 const FILL_TIME_MAX: Duration = Duration::from_secs(4);
 /// A wider hole is not filled: `resync` is cheaper.
 const HOLE_ENTRIES_MAX: i64 = 500;
-/// Between two readings of one hole.
+/// Between two readings that each found something.
 const FILL_PAUSE: Duration = Duration::from_millis(20);
 /// The node's own entries have this long to come from its lanes.
 const OWN_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two readings of one hole.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Member sets are asked for again this often while their shard is away; what waits for them is bounded.
 const MEMBERS_RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Since when it is known that entries lack before one that waits. While peers are not heard, or this node has just been come back to,
+/// A hole of a gate.
+struct Hole {
+    has_begun: bool,
+    /// The last that was shown; of a gate that has not begun, before it was to begin anew.
+    last: Seq,
+    first_waiting: Seq,
+}
+
+/// Since when it is known that entries lack before one that waits. While peers are not heard, or where a user comes back to this node,
 /// there is one hole after the other: those before an entry that waits already have one time together, later ones have their own.
 #[derive(Clone, Copy)]
 struct Known {
     before: Seq,
     since: Instant,
+    /// What this node wrote up to here has come from its lanes already.
+    own_came_to: Seq,
 }
 
 impl Known {
-    fn look_at(&mut self, first_waiting: Seq) {
-        if first_waiting > self.before {
-            *self = Self { before: first_waiting, since: Instant::now() };
+    fn look_at(&mut self, hole: &Hole) {
+        if hole.first_waiting > self.before {
+            (self.before, self.since) = (hole.first_waiting, Instant::now());
         }
     }
 }
@@ -51,38 +62,40 @@ pub fn fill_hole(app: &Arc<App>, conversation: ConversationRef) {
     let task_app = Arc::clone(app);
     app.tasks.spawn("fill", async move {
         let app = task_app;
-        let mut known = Known { before: Seq::ZERO, since: Instant::now() };
+        let mut known = Known { before: Seq::ZERO, since: Instant::now(), own_came_to: Seq::ZERO };
         let mut has_waited = false;
-        while let Some((last, first_waiting)) = next_hole(&app, &conversation) {
-            let Some(last) = last else {
-                begin_gate(&app, &conversation, first_waiting).await;
+        let mut read_after = None;
+        while let Some(hole) = next_hole(&app, &conversation) {
+            if !hole.has_begun {
+                begin_gate(&app, &conversation, hole.first_waiting).await;
                 // What is there was found in the log: nothing is gained by waiting for it.
                 has_waited = true;
+                known.own_came_to = hole.last;
                 continue;
-            };
-            known.look_at(first_waiting);
+            }
+            known.look_at(&hole);
             if !has_waited {
                 has_waited = true;
                 tokio::time::sleep(HOLE_PATIENCE).await;
                 continue;
             }
-            let is_too_wide = first_waiting.0 - last.0 > HOLE_ENTRIES_MAX;
+            let is_too_wide = hole.first_waiting.0 - hole.last.0 > HOLE_ENTRIES_MAX;
             if is_too_wide || known.since.elapsed() > FILL_TIME_MAX || app.tasks.is_stopping() {
-                with_post(&app, &conversation, |app, post, set| give_up(app, post, &conversation, set));
+                let before = if is_too_wide { hole.first_waiting } else { known.before };
+                with_post(&app, &conversation, |app, post, set| give_up(app, post, &conversation, before, set));
                 continue;
             }
-            match read_entries(&app, conversation, last, first_waiting).await {
+            // With the holes behind it: what waits already does no harm.
+            match read_entries(&app, conversation, hole.last, known.before).await {
                 Ok(found) if !found.entries.is_empty() => {
                     METRICS.gate_fills.increment(1);
                     show_found(&app, &without_own(&app, found, known));
-                    tokio::time::sleep(FILL_PAUSE).await;
                 }
-                Ok(_) => tokio::time::sleep(RETRY_INTERVAL).await,
-                Err(error) => {
-                    debug!(error = cause(&error), "a hole could not be read");
-                    tokio::time::sleep(RETRY_INTERVAL).await;
-                }
+                Ok(_) => {}
+                Err(error) => debug!(error = cause(&error), "a hole could not be read"),
             }
+            let has_moved = read_after.replace(hole.last) != Some(hole.last);
+            tokio::time::sleep(if has_moved { FILL_PAUSE } else { RETRY_INTERVAL }).await;
         }
     });
 }
@@ -101,14 +114,14 @@ async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waitin
     with_post(app, conversation, |app, post, set| begin(app, post, after, set));
 }
 
-/// The hole to fill next, after the last that was shown (none: nothing was) and before the first that waits. None: the filling is over, and a later hole starts another.
-fn next_hole(app: &App, conversation: &ConversationRef) -> Option<(Option<Seq>, Seq)> {
+/// The hole to fill next. None: the filling is over, and a later hole starts another.
+fn next_hole(app: &App, conversation: &ConversationRef) -> Option<Hole> {
     let mut map = app.gates.lock(conversation.id());
     let post = map.get_mut(&conversation.id())?;
     let hole = post.gate.hole();
     post.is_filling = hole.is_some();
-    let is_empty = post.gate.is_empty();
-    hole.map(|(last, first_waiting)| ((!is_empty).then_some(last), first_waiting))
+    let has_begun = !post.gate.is_empty();
+    hole.map(|(last, first_waiting)| Hole { has_begun, last, first_waiting })
 }
 
 async fn read_entries(
@@ -126,7 +139,7 @@ async fn read_entries(
 fn without_own(app: &App, mut found: FoundEntries, known: Known) -> FoundEntries {
     if known.since.elapsed() < OWN_PATIENCE {
         let own = app.router.boot();
-        found.entries.retain(|stored| stored.boot != Some(own));
+        found.entries.retain(|stored| stored.boot != Some(own) || stored.entry.seq() <= known.own_came_to);
     }
     found
 }
@@ -135,8 +148,16 @@ fn without_own(app: &App, mut found: FoundEntries, known: Known) -> FoundEntries
 pub fn show_found(app: &Arc<App>, found: &FoundEntries) {
     for stored in &found.entries {
         let item = item_of_stored(&found.conversation, found.epoch, found.members_version, found.member_count, stored);
-        show_entry(app, Arrival { item, origin: None });
+        let origin = session_sending(app, stored).map(|session| (session, None));
+        show_entry(app, Arrival { item, origin });
     }
+}
+
+/// The session here that waits for the answer to this very send: it is not shown its own message, though the shard was faster.
+fn session_sending(app: &App, stored: &StoredEntry) -> Option<SessionId> {
+    let temp_id = stored.entry.temp_id.as_deref()?;
+    let sessions = app.hub.of_user(stored.entry.sender_id);
+    sessions.iter().find(|session| session.is_sending(temp_id)).map(|session| session.id)
 }
 
 /// Runs `act` with the conversation's post, locked, and its member set.

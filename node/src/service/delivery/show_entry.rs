@@ -7,19 +7,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::fill;
 use super::metrics::METRICS;
+use super::signal::tell_all_to_sync;
 use crate::app::App;
 use crate::domain::gate::Passage;
 use crate::domain::member_set::MemberSet;
 use crate::domain::{ConversationId, ConversationRef, Seq, UserId};
 use crate::hub::SessionHandle;
+use crate::hub::received::Log;
 use crate::memory::gates::{Arrival, Post};
 use crate::memory::members::SharedSet;
 use crate::memory::unread::{COUNTS_ARE_FRESH, Due};
 use crate::protocol::delivery::EntryItem;
+use crate::protocol::frame::Frame;
 use crate::protocol::server::{self, ResyncReason, UnreadCountData};
 
 /// Groups above this size get no unread counts, typing and read frames.
@@ -32,6 +35,9 @@ const WAITING_FOR_MEMBERS_MAX: usize = 1_024;
 /// Shows an entry, or keeps it until it can be shown.
 pub fn show_entry(app: &Arc<App>, arrival: Arrival) {
     let conversation = arrival.item.conversation;
+    if app.shards.of(conversation.id()).is_ok_and(|shard| shard.begins_epoch(arrival.item.epoch)) {
+        tell_of_lost_ends(app);
+    }
     let now = Instant::now();
     let mut map = app.gates.lock(conversation.id());
     let post = app.gates.post_of(&mut map, conversation.id(), arrival.item.epoch, now);
@@ -51,6 +57,14 @@ pub fn show_entry(app: &Arc<App>, arrival: Arrival) {
         post.waits_for_members = Some(vec![arrival]);
         fill::read_members_for(app, conversation);
     }
+}
+
+/// A shard's logs may have lost their ends, and go on with seqs that were given out before: those who hold such ends have to sync to
+/// learn of it.
+fn tell_of_lost_ends(app: &Arc<App>) {
+    warn!("a shard has a new epoch: telling all sessions to sync");
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("new epoch", async move { tell_all_to_sync(&task_app, ResyncReason::ShardLost).await });
 }
 
 /// The member set of the entry's group, if it is here and new enough.
@@ -96,9 +110,11 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
         Passage::Out(arrivals) => emit_all(app, &arrivals, set),
         Passage::Duplicate(arrival) | Passage::Outdated(arrival) => answer_origin(app, &arrival),
         Passage::Below(arrival) => {
-            METRICS.resyncs.increment(1);
             answer_origin(app, &arrival);
-            resync_seeing(app, &conversation, seq, set);
+            // Such are most of what the survivors of a node deliver for it: written long before this gate began, and read since by the
+            // syncs of those who are here.
+            let log = log_of(&arrival.item);
+            tell_to_sync(app, &conversation, seq, set, |session, frame| session.send_resync_below(frame, log, seq));
         }
         Passage::Waits { .. } | Passage::Begins => {
             if !post.is_filling {
@@ -109,7 +125,7 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
         Passage::Full(arrival) => {
             debug!(conversation = %conversation.id(), "too many entries wait for a hole");
             answer_origin(app, &arrival);
-            resync_seeing(app, &conversation, seq, set);
+            tell_to_sync(app, &conversation, seq, set, SessionHandle::send);
             emit_all(app, &post.gate.give_up_hole(), set);
         }
     }
@@ -120,11 +136,17 @@ pub fn begin(app: &Arc<App>, post: &mut Post, last: Seq, set: Option<&SharedSet>
     emit_all(app, &post.gate.begin_after(last), set);
 }
 
-/// What passes once a hole was given up: everyone is told to sync. Called with the gate's lock held.
-pub fn give_up(app: &Arc<App>, post: &mut Post, conversation: &ConversationRef, set: Option<&SharedSet>) {
-    METRICS.resyncs.increment(1);
-    resync_seeing(app, conversation, post.gate.last().next(), set);
-    emit_all(app, &post.gate.give_up_hole(), set);
+/// What passes once the holes before an entry are given up: everyone is told, once, to sync. Called with the gate's lock held.
+pub fn give_up(app: &Arc<App>, post: &mut Post, conversation: &ConversationRef, before: Seq, set: Option<&SharedSet>) {
+    let mut told = HashSet::new();
+    while let Some((last, _)) = post.gate.hole().filter(|(_, first_waiting)| *first_waiting <= before) {
+        tell_to_sync(app, conversation, last.next(), set, |session, frame| {
+            if told.insert(session.id) {
+                session.send(frame);
+            }
+        });
+        emit_all(app, &post.gate.give_up_hole(), set);
+    }
 }
 
 fn emit_all(app: &Arc<App>, arrivals: &[Arrival], set: Option<&SharedSet>) {
@@ -146,7 +168,7 @@ fn all_came_after(app: &App, post: &Post, conversation: &ConversationRef, set: O
 /// Writes the entry to the sessions of all who see it.
 fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
     let item = &arrival.item;
-    let id = item.conversation.id();
+    let log = log_of(item);
     if let Some(set) = set
         && (!item.joined.is_empty() || !item.left.is_empty())
     {
@@ -162,8 +184,8 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
         {
             origin_is_answered = true;
             match frame {
-                Some(frame) => session.send_entry(frame, id, item.seq),
-                None => session.given_own(id, item.seq),
+                Some(frame) => session.send_own_entry(frame, log, item.seq),
+                None => session.given_own(log, item.seq),
             }
             return;
         }
@@ -172,7 +194,7 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
             _ if session.user == item.sender => own_frame.get_or_insert_with(|| item.own_frame()),
             _ => &item.frame,
         };
-        session.send_entry(frame, id, item.seq);
+        session.send_entry(frame, log, item.seq);
         delivered += 1;
     });
     if !origin_is_answered {
@@ -185,6 +207,10 @@ fn emit(app: &Arc<App>, arrival: &Arrival, set: Option<&SharedSet>) {
     if item.is_message {
         note_unread(app, arrival);
     }
+}
+
+const fn log_of(item: &EntryItem) -> Log {
+    Log { conversation: item.conversation.id(), epoch: item.epoch }
 }
 
 /// Who sees an edit and not the message: came later, or has hidden it.
@@ -237,10 +263,16 @@ fn for_each_session(
 }
 
 /// Tells the sessions of all who see `seq` that they may have missed something of this conversation.
-fn resync_seeing(app: &App, conversation: &ConversationRef, seq: Seq, set: Option<&SharedSet>) {
-    let id = conversation.id();
-    let frame = server::resync(ResyncReason::BusLost, Some(&[id]));
-    for_each_session(app, conversation, Some(seq), set, |session| session.send(&frame));
+fn tell_to_sync(
+    app: &App,
+    conversation: &ConversationRef,
+    seq: Seq,
+    set: Option<&SharedSet>,
+    mut tell: impl FnMut(&SessionHandle, &Frame),
+) {
+    METRICS.resyncs.increment(1);
+    let frame = server::resync(ResyncReason::BusLost, Some(&[conversation.id()]));
+    for_each_session(app, conversation, Some(seq), set, |session| tell(session, &frame));
 }
 
 /// New messages change unread counts: of a pair they travel with the entry, of small groups they are counted once a second. So are

@@ -2,18 +2,23 @@
 //! user's sessions on all nodes, without a gate.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deliver::{routes_of, send};
+use super::metrics::METRICS;
 use super::show_entry::tell_unread;
 use crate::app::App;
 use crate::domain::{BootId, ConversationId, ConversationRef, Seq, SessionId, UserId};
 use crate::protocol::codes::CloseCode;
 use crate::protocol::delivery::Encoder;
 use crate::protocol::frame::Frame;
+use crate::protocol::server::{self, ResyncReason};
 use crate::storage::StorageError;
 use crate::storage::error::cause;
 use crate::storage::shard::read_delivery;
+
+/// `resync` to all sessions is spread over this time.
+const RESYNC_SPREAD: Duration = Duration::from_secs(3);
 
 /// Sends a frame to all sessions of these users, on all nodes, but one.
 pub async fn signal_users(app: &App, users: &[UserId], frame: &Frame, except: Option<SessionId>) {
@@ -129,5 +134,23 @@ async fn for_each_route(app: &App, users: &[UserId], mut visit: impl FnMut(UserI
         boots.sort_unstable();
         boots.dedup();
         boots.into_iter().filter(|boot| *boot != own).for_each(|boot| visit(user, boot));
+    }
+}
+
+/// `resync` to every session of this node, spread over some seconds, so that they do not all sync at once.
+pub async fn tell_all_to_sync(app: &App, reason: ResyncReason) {
+    let frame = server::resync(reason, None);
+    let parts = crate::hub::Hub::parts();
+    let pause = RESYNC_SPREAD / u32::try_from(parts).unwrap_or(1);
+    for part in 0..parts {
+        let sessions = app.hub.some(part);
+        if sessions.is_empty() {
+            continue;
+        }
+        METRICS.resyncs.increment(u64::try_from(sessions.len()).unwrap_or(0));
+        for session in &sessions {
+            session.send(&frame);
+        }
+        tokio::time::sleep(pause).await;
     }
 }

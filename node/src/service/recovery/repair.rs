@@ -10,9 +10,10 @@ use tracing::{debug, info, warn};
 use crate::app::App;
 use crate::domain::BootId;
 use crate::memory::presence::{Cause, RECONNECT_TIME};
-use crate::protocol::server::{self, ResyncReason};
+use crate::protocol::server::ResyncReason;
 use crate::service::delivery::fill::show_found;
 use crate::service::delivery::metrics::METRICS;
+use crate::service::delivery::signal::tell_all_to_sync;
 use crate::service::sessions::restore_routes::restore_routes;
 use crate::storage::error::cause;
 use crate::storage::shard::Shard;
@@ -28,8 +29,6 @@ const LEAVING_TIME: Duration = Duration::from_secs(2);
 /// How long a shard that is away is asked again before the sessions are told to sync.
 const TRY_TIME_MAX: Duration = Duration::from_mins(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// `resync` to all sessions is spread over this time.
-const RESYNC_SPREAD: Duration = Duration::from_secs(3);
 
 /// Entries of one peer (`None`: of anyone) since `well_at` may be missing.
 pub fn after_loss(app: &Arc<App>, from: Option<BootId>, well_at: Moment) {
@@ -138,22 +137,4 @@ async fn read(
     let created_at = now.minus(well_at.ago() + WELL_MARGIN + margin);
     let since = Since { tx: tx.unwrap_or_default(), created_at, boot: from };
     read_delivery::read_since(shard, since, ENTRIES_MAX).await
-}
-
-/// `resync` to every session of this node, spread over some seconds, so that they do not all sync at once.
-pub async fn tell_all_to_sync(app: &App, reason: ResyncReason) {
-    let frame = server::resync(reason, None);
-    let parts = crate::hub::Hub::parts();
-    let pause = RESYNC_SPREAD / u32::try_from(parts).unwrap_or(1);
-    for part in 0..parts {
-        let sessions = app.hub.some(part);
-        if sessions.is_empty() {
-            continue;
-        }
-        METRICS.resyncs.increment(u64::try_from(sessions.len()).unwrap_or(0));
-        for session in &sessions {
-            session.send(&frame);
-        }
-        tokio::time::sleep(pause).await;
-    }
 }

@@ -37,7 +37,7 @@ fn note_seen(session: &SessionHandle, seen: &[Held]) -> Seen {
         let seq = highest.entry(held.conversation_id).or_default();
         *seq = held.seq.max(*seq);
         if let Some(conversation) = ConversationId::from_uuid(held.conversation_id) {
-            session.given(conversation, held.seq);
+            session.claimed(conversation, held.seq);
         }
     }
     highest

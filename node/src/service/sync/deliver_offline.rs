@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 use super::Given;
 use super::shown::{hideable, shown_to};
 use crate::app::App;
-use crate::domain::{Body, ConversationId, MessageId, Seq, Timestamp};
+use crate::domain::{Body, ConversationId, Entry, MessageId, Seq, Timestamp};
 use crate::error::{Error, Result};
+use crate::hub::received::Log;
 use crate::hub::{Closed, SessionHandle};
 use crate::memory::away::Lost;
 use crate::protocol::frame::Frame;
@@ -67,6 +68,9 @@ pub async fn deliver_offline(app: &Arc<App>, session: &Arc<SessionHandle>) -> Gi
 
 type Done = (Given, HashSet<Lost>);
 
+/// What is known of the conversations looked at, with their shards and the epochs of those, from before they were read.
+type States = HashMap<ConversationId, (ShardId, i64, State)>;
+
 async fn deliver(app: &App, session: &SessionHandle) -> Result<std::result::Result<Done, Closed>> {
     let settings = app.settings.load();
     let bounds = Bounds {
@@ -78,13 +82,14 @@ async fn deliver(app: &App, session: &SessionHandle) -> Result<std::result::Resu
     let ids = by_shard(app, listed, &mut lost);
     let reads = ids.iter().filter_map(|(id, ids)| Some((app.shards.get(*id)?, ids)));
     let reads = reads.map(async |(shard, ids)| {
+        let epoch = shard.epoch();
         let read = read_missed(shard, session, ids, bounds).await;
-        (shard.id, read.map(|read| vec![(shard.id, read)]))
+        (shard.id, read.map(|read| vec![(shard.id, epoch, read)]))
     });
-    let mut states = HashMap::new();
+    let mut states = States::new();
     let mut all = Missed::default();
-    for (shard, (of_shard, missed)) in gather(join_all(reads).await, &mut lost)? {
-        states.extend(of_shard.into_iter().map(|state| (state.id(), (shard, state))));
+    for (shard, epoch, (of_shard, missed)) in gather(join_all(reads).await, &mut lost)? {
+        states.extend(of_shard.into_iter().map(|state| (state.id(), (shard, epoch, state))));
         all.keys.extend(missed.keys);
         all.has_left_out |= missed.has_left_out;
     }
@@ -100,9 +105,9 @@ async fn deliver(app: &App, session: &SessionHandle) -> Result<std::result::Resu
         }
     }
     // What was left out on purpose counts as given: its age, its number, one's own, recalled ones, other kinds.
-    for (id, (shard, state)) in &states {
+    for (id, (shard, epoch, state)) in &states {
         if !lost.contains(shard) {
-            session.given(*id, state.visible_last());
+            session.given(Log { conversation: *id, epoch: *epoch }, state.visible_last());
         }
     }
     Ok(Ok((given, lost.into_iter().map(Lost::Shard).collect())))
@@ -180,18 +185,24 @@ impl Missed {
     }
 }
 
+/// Whether this very session wrote it, since it is here.
+fn is_own(session: &SessionHandle, entry: &Entry) -> bool {
+    let temp_id = entry.temp_id.as_deref().filter(|_| entry.sender_id == session.user);
+    temp_id.is_some_and(|temp_id| session.has_written(entry.id.conversation(), entry.seq(), temp_id))
+}
+
 /// Reads and sends some messages, in their order. Recalled ones are left out, unless that is to be told live.
 async fn deliver_part(
     app: &App,
     session: &SessionHandle,
     part: &[EntryKey],
-    states: &HashMap<ConversationId, (ShardId, State)>,
+    states: &States,
     given: &mut Given,
     lost: &mut BTreeSet<ShardId>,
 ) -> Result<std::result::Result<(), Closed>> {
     let mut by_shard: BTreeMap<ShardId, Vec<MessageId>> = BTreeMap::new();
     for key in part {
-        if let Some((shard, _)) = states.get(&key.id.conversation()) {
+        if let Some((shard, ..)) = states.get(&key.id.conversation()) {
             by_shard.entry(*shard).or_default().push(key.id);
         }
     }
@@ -223,13 +234,15 @@ async fn deliver_part(
     }
     let entries: HashMap<MessageId, _> = entries.into_iter().map(|entry| (entry.id, entry)).collect();
     for key in part {
-        let Some((shard, state)) = states.get(&key.id.conversation()) else { continue };
+        let conversation = key.id.conversation();
+        let Some((shard, epoch, state)) = states.get(&conversation) else { continue };
         if lost.contains(shard) {
             continue;
         }
         if let Some(entry) = entries.get(&key.id)
             && (entry.created_at >= session.connected_at
                 || matches!(&entry.body, Body::Message(message) if message.recalled.is_none()))
+            && !is_own(session, entry)
         {
             let frame = Frame::text(&shown_to(session.user, state, entry, &edited, &hidden, key.is_others_message));
             if session.send_paced(frame).await.is_err() {
@@ -237,8 +250,8 @@ async fn deliver_part(
             }
         }
         // In seq order within each conversation: what comes before was given, or left out on purpose.
-        session.given(key.id.conversation(), key.id.seq());
-        given.insert(key.id.conversation(), key.id.seq());
+        session.given(Log { conversation, epoch: *epoch }, key.id.seq());
+        given.insert(conversation, key.id.seq());
     }
     Ok(Ok(()))
 }

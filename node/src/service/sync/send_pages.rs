@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::domain::{ConversationId, Entry, Seq};
 use crate::error::{Error, Result};
 use crate::hub::SessionHandle;
+use crate::hub::received::Log;
 use crate::protocol::sync::{
     HIDDEN_BYTES_MAX, PAGE_FRAMES_MAX, PAGE_HIDDEN_MAX, PageHead, PageSettings, next_page, page,
 };
@@ -80,8 +81,9 @@ pub async fn send_pages(
             }
             if piece.is_last {
                 let seq = given_by(piece.planned);
-                session.given(piece.planned.state.id(), seq);
-                sent.given.insert(piece.planned.state.id(), seq);
+                let conversation = piece.planned.state.id();
+                session.given(Log { conversation, epoch: piece.planned.epoch }, seq);
+                sent.given.insert(conversation, seq);
             }
         }
     }

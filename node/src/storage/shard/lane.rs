@@ -166,7 +166,7 @@ pub(super) struct LaneContext {
 
 /// A request that waits longer for a database that does not answer is told `unavailable`.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// How often an idle lane reads the shard's xmin.
+/// How often an idle lane reads the shard's xmin and epoch.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Pauses between attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -398,7 +398,8 @@ impl Lane {
 
 async fn note_xmin(shard: &Shard, link: &Link) {
     let at = Instant::now();
-    if let Ok(Ok(xmin)) = tokio::time::timeout(ANSWER_LIMIT, read_xmin(link)).await {
+    if let Ok(Ok((xmin, epoch))) = tokio::time::timeout(ANSWER_LIMIT, read_xmin(link)).await {
         shard.xmins.note(at, xmin);
+        shard.note_epoch(epoch);
     }
 }

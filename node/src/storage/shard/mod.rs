@@ -53,7 +53,9 @@ pub struct Shard {
     pub(super) database: Database,
     pub(super) lanes: Vec<mpsc::Sender<Queued>>,
     /// The epoch as last read; 0 before the first reading.
-    pub(super) epoch: AtomicI64,
+    epoch: AtomicI64,
+    /// The greatest of which sessions here were shown anything, or could have been.
+    shown_epoch: AtomicI64,
     xmins: XminMemory,
     /// A standby confirms every commit: a new timeline loses nothing and is no new epoch.
     is_synchronous: bool,
@@ -77,6 +79,19 @@ impl Shard {
 
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A lane has read the epoch.
+    fn note_epoch(&self, epoch: i64) {
+        self.epoch.store(epoch, Ordering::Release);
+        let _ = self.shown_epoch.compare_exchange(0, epoch, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// An entry of this epoch is about to be shown (0: not known). True, once, where it is newer than all before: the logs of this shard
+    /// may have lost their ends.
+    pub fn begins_epoch(&self, epoch: i64) -> bool {
+        let before = self.shown_epoch.fetch_max(epoch, Ordering::AcqRel);
+        before != 0 && before < epoch
     }
 
     /// A number below that of every transaction that was still to commit at `moment` (within the last two minutes): entries with

@@ -84,6 +84,7 @@ pub async fn open(
             name,
             lanes: queues,
             epoch: AtomicI64::new(0),
+            shown_epoch: AtomicI64::new(0),
             xmins: XminMemory::default(),
             is_synchronous: database.is_synchronous,
         }));

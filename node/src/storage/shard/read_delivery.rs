@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::StorageError;
@@ -32,7 +33,7 @@ pub struct StoredEntry {
 #[derive(Clone, Debug)]
 pub struct FoundEntries {
     pub conversation: ConversationRef,
-    /// Of the shard; 0: not known yet.
+    /// As it was when these were read. (What lanes here have read may be older: entries would be taken for outdated.)
     pub epoch: i64,
     pub members_version: i64,
     pub member_count: i32,
@@ -44,7 +45,8 @@ const READ_MEMBERS_VERSION: &str = "
     select members_version, case when is_dissolved then last_seq end from conversation where id = $1";
 const READ_MEMBERS: &str = "select user_id, first_seq, left_seq from member where conversation_id = $1";
 const READ_HOLE: &str = "
-    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at, boot
+    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at, boot,
+        (select epoch from epoch where is_only)
     from entry where id > $1 and id < $2 order by id limit $3";
 const READ_RECENT_START: &str = "
     select id from (
@@ -53,7 +55,8 @@ const READ_RECENT_START: &str = "
 const READ_TARGETS: &str = "select id, body from entry where id = any($1) and kind = 1";
 const READ_HIDERS: &str = "select message_id, user_id from hidden where message_id = any($1)";
 const READ_SINCE: &str = "
-    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at
+    select id, sender_id, sender_name, kind, body, temp_id, ordinal, created_at,
+        (select epoch from epoch where is_only)
     from entry
     where created_at >= $1 and tx >= $2 and ($3::uuid is null or boot = $3)
     order by id limit $4";
@@ -137,8 +140,13 @@ pub async fn read_hole(
             (members_version, member_count) = (row.try_get(4)?, row.try_get(5)?);
         }
     }
-    let epoch = shard.epoch();
+    let epoch = epoch_of(&rows, 9)?;
     Ok(FoundEntries { conversation, epoch, members_version, member_count, entries })
+}
+
+/// Each row has it; 0 where there is none.
+fn epoch_of(rows: &[Row], column: usize) -> Result<i64, StorageError> {
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get(column))?)
 }
 
 /// The seq after which a gate is to begin, so that what was made in the last seconds before `before` is shown: at most 64 entries.
@@ -224,9 +232,9 @@ pub async fn read_since(shard: &Shard, since: Since, limit: i64) -> Result<(Vec<
         };
         conversations.insert(id, (conversation, row.try_get::<_, i64>(4)?, row.try_get::<_, i32>(5)?));
     }
+    let epoch = epoch_of(&rows, 8)?;
     let with_conversation = |(id, entries): (ConversationId, Vec<StoredEntry>)| {
         let (conversation, members_version, member_count) = conversations.get(&id).copied()?;
-        let epoch = shard.epoch();
         Some(FoundEntries { conversation, epoch, members_version, member_count, entries })
     };
     Ok((found.into_iter().filter_map(with_conversation).collect(), is_cut))

@@ -103,7 +103,7 @@ impl Lane {
         if found.timelines.0 != found.timelines.1 {
             return self.meet_timeline(link, batch, mode, &found).await;
         }
-        self.context.shard.epoch.store(found.model.book.epoch, std::sync::atomic::Ordering::Release);
+        self.context.shard.note_epoch(found.model.book.epoch);
         let batch = self.sort_out(batch, mode, &found);
         self.judge_and_write(link, batch, found, begun).boxed().await
     }

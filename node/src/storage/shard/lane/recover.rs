@@ -25,7 +25,7 @@ pub(super) const FIND_WRITTEN: &str = "\
     select count(*) from unnest($1::uuid[], $2::uuid[]) k(id, client_key)
     join entry e on e.id = k.id where e.client_key = k.client_key and e.boot = $3";
 
-pub(super) const XMIN: &str = "select pg_snapshot_xmin(pg_current_snapshot())";
+pub(super) const XMIN: &str = "select pg_snapshot_xmin(pg_current_snapshot()), epoch from epoch where is_only";
 
 /// A judged batch whose COMMIT was sent and not answered.
 pub(super) struct Unclear {
@@ -106,6 +106,8 @@ pub(super) async fn raise_epoch(
     link.client.execute(&link.statements.raise_epoch, &[&step, &present, &known]).await.map(|_| ())
 }
 
-pub(super) async fn read_xmin(link: &Link) -> Result<Xid8, StorageError> {
-    Ok(link.client.query_one(&link.statements.xmin, &[]).await?.try_get(0)?)
+/// The shard's xmin, and its epoch.
+pub(super) async fn read_xmin(link: &Link) -> Result<(Xid8, i64), StorageError> {
+    let row = link.client.query_one(&link.statements.xmin, &[]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
