@@ -53,6 +53,11 @@ pub enum Command {
         emoji: String,
         add: bool,
     },
+    /// For all of the conversation: pinned, or no longer.
+    Pin {
+        message: Seq,
+        add: bool,
+    },
     /// For the actor alone; no entry.
     Hide {
         message: Seq,
@@ -146,7 +151,7 @@ pub enum Outcome {
     /// Of group commands that add or take members: whom in the end (tokens that stand in the shard), with the seq of the entry or, where
     /// nothing changed, the newest.
     Members { seq: Seq, joined: Vec<Joining>, already: Vec<Joining>, left: Vec<Joining>, is_dissolved: bool },
-    /// Of `Hide`, and of group commands that changed nothing; of `CheckSend`: it may be sent.
+    /// Of `Hide`, and of pins and group commands that changed nothing; of `CheckSend`: it may be sent.
     Nothing,
 }
 

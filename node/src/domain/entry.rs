@@ -14,6 +14,7 @@ pub enum EntryKind {
     Recall,
     Edit,
     Reaction,
+    Pin,
     Created,
     Updated,
     MemberAdded,
@@ -32,6 +33,7 @@ impl EntryKind {
             Self::Recall => 2,
             Self::Edit => 3,
             Self::Reaction => 4,
+            Self::Pin => 5,
             Self::Created => 10,
             Self::Updated => 11,
             Self::MemberAdded => 12,
@@ -51,6 +53,7 @@ pub enum Body {
     Recall(Recall),
     Edit(Edit),
     Reaction(Reaction),
+    Pin(Pin),
     Created(Created),
     Updated(Updated),
     MemberAdded(UserIds),
@@ -76,6 +79,13 @@ pub struct Edit {
 pub struct Reaction {
     pub message_seq: Seq,
     pub emoji: String,
+    pub add: bool,
+}
+
+/// Pinned for all, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub message_seq: Seq,
     pub add: bool,
 }
 
@@ -148,6 +158,7 @@ impl Body {
             Self::Recall(_) => EntryKind::Recall,
             Self::Edit(_) => EntryKind::Edit,
             Self::Reaction(_) => EntryKind::Reaction,
+            Self::Pin(_) => EntryKind::Pin,
             Self::Created(_) => EntryKind::Created,
             Self::Updated(_) => EntryKind::Updated,
             Self::MemberAdded(_) => EntryKind::MemberAdded,
@@ -166,6 +177,7 @@ impl Body {
             Self::Recall(body) => serde_json::to_string(body),
             Self::Edit(body) => serde_json::to_string(body),
             Self::Reaction(body) => serde_json::to_string(body),
+            Self::Pin(body) => serde_json::to_string(body),
             Self::Created(body) => serde_json::to_string(body),
             Self::Updated(body) => serde_json::to_string(body),
             Self::MemberAdded(body) | Self::MemberRemoved(body) | Self::MemberLeft(body) => serde_json::to_string(body),
@@ -182,6 +194,7 @@ impl Body {
             2 => Self::Recall(serde_json::from_str(json)?),
             3 => Self::Edit(serde_json::from_str(json)?),
             4 => Self::Reaction(serde_json::from_str(json)?),
+            5 => Self::Pin(serde_json::from_str(json)?),
             10 => Self::Created(serde_json::from_str(json)?),
             11 => Self::Updated(serde_json::from_str(json)?),
             12 => Self::MemberAdded(serde_json::from_str(json)?),
@@ -194,12 +207,13 @@ impl Body {
         })
     }
 
-    /// The message that a recall, edit or reaction speaks of.
+    /// The message that a recall, edit, reaction or pin speaks of.
     pub const fn message_seq(&self) -> Option<Seq> {
         match self {
             Self::Recall(body) => Some(body.message_seq),
             Self::Edit(body) => Some(body.message_seq),
             Self::Reaction(body) => Some(body.message_seq),
+            Self::Pin(body) => Some(body.message_seq),
             _ => None,
         }
     }

@@ -38,6 +38,7 @@ pub enum Refusal {
     NotEditable,
     OwnerMustTransfer,
     GroupFull,
+    TooManyPins,
     AlreadyFriends,
     TooLarge,
     UnsupportedType,

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::notification::Notification;
 use crate::domain::reactions::Reactions;
-use crate::domain::{Refusal, Timestamp, UserId};
+use crate::domain::{ConversationId, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::error::{Error, Result};
 use crate::service::friends::list_friends::{FriendView, RequestView};
 use crate::service::own_data::export_account::{Part, Sink, begin_export, export_account};
@@ -33,8 +33,18 @@ const PIECES_MAX: usize = 4;
 const PIECE_BYTES: usize = 32 * 1024;
 
 /// Arrays of the object, in the order of the parts.
-const SECTIONS: [&str; 7] =
-    ["logins", "friends", "friend_requests", "blocks", "notifications", "conversations", "messages"];
+const SECTIONS: [&str; 10] = [
+    "logins",
+    "friends",
+    "friend_requests",
+    "blocks",
+    "notifications",
+    "conversations",
+    "messages",
+    "reactions",
+    "reads",
+    "hidden",
+];
 
 /// What is written, a piece at a time: this says it to the documents.
 #[derive(JsonSchema)]
@@ -49,6 +59,30 @@ pub struct ExportShape {
     pub notifications: Vec<Notification>,
     pub conversations: Vec<ConversationJson<'static>>,
     pub messages: Vec<MessageJson<'static>>,
+    pub reactions: Vec<OwnReaction>,
+    pub reads: Vec<OwnRead>,
+    pub hidden: Vec<OwnHidden>,
+}
+
+/// One's own reaction to a message.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnReaction {
+    message_id: MessageId,
+    emoji: String,
+}
+
+/// When one read a conversation up to where.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnRead {
+    conversation_id: ConversationId,
+    seq: Seq,
+    read_at: Timestamp,
+}
+
+/// A message that one has hidden.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnHidden {
+    message_id: MessageId,
 }
 
 /// GET /users/me/export
@@ -168,6 +202,12 @@ impl Sink for Writer {
                     self.item(6, &message)?;
                 }
             }
+            Part::Reaction(message_id, emoji) => self.item(7, &OwnReaction { message_id, emoji })?,
+            Part::Read(mark) => {
+                let item = OwnRead { conversation_id: mark.conversation, seq: mark.seq, read_at: mark.at };
+                self.item(8, &item)?;
+            }
+            Part::Hidden(message_id) => self.item(9, &OwnHidden { message_id })?,
         }
         if self.text.len() >= PIECE_BYTES {
             self.flush().await?;

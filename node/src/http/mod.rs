@@ -24,6 +24,7 @@ pub mod messages;
 pub mod moderation;
 pub mod notifications;
 pub mod permitted;
+pub mod pins;
 pub mod problem;
 pub mod relationships;
 pub mod search;
@@ -154,6 +155,7 @@ fn conversation() -> Routes {
         .route("/members/{user_id}/mute", post(groups::mute))
         .route("/members/{user_id}/role", post(groups::role))
         .route("/messages", get(history::of_conversation).post(messages::send_to_conversation))
+        .route("/pins", get(pins::list))
         .route("/read", post(conversations::read))
         .route("/settings", patch(conversations::settings))
 }
@@ -168,6 +170,7 @@ fn messages() -> Routes {
             get(history::with_user).post(messages::send_to_user).patch(messages::edit).delete(messages::hide),
         )
         .route("/messages/{id}/forward", post(messages::forward))
+        .route("/messages/{id}/pin", put(pins::pin).delete(pins::unpin))
         .route("/messages/{id}/receipts", get(messages::receipts))
         .route("/messages/{id}/reactions/{emoji}", put(messages::add_reaction).delete(messages::remove_reaction))
         .route("/messages/{id}/read", post(conversations::read_message))

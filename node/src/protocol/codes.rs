@@ -135,6 +135,7 @@ pub const fn problem_of(refusal: &Refusal) -> Problem {
         Refusal::NotEditable => final_problem(409, "not_editable", "this cannot be changed"),
         Refusal::OwnerMustTransfer => final_problem(409, "owner_must_transfer", "hand the group over before you leave"),
         Refusal::GroupFull => final_problem(409, "group_full", "the group is full"),
+        Refusal::TooManyPins => final_problem(409, "too_many_pins", "unpin a message first"),
         Refusal::AlreadyFriends => final_problem(409, "already_friends", "you are friends already"),
         Refusal::TooLarge => final_problem(413, "too_large", "too large"),
         Refusal::UnsupportedType => final_problem(415, "unsupported_type", "unsupported media type"),
@@ -171,6 +172,7 @@ pub const EACH_REFUSAL: &[Refusal] = &[
     Refusal::NotEditable,
     Refusal::OwnerMustTransfer,
     Refusal::GroupFull,
+    Refusal::TooManyPins,
     Refusal::AlreadyFriends,
     Refusal::TooLarge,
     Refusal::UnsupportedType,
@@ -212,18 +214,19 @@ mod tests {
             Refusal::NotEditable => 18,
             Refusal::OwnerMustTransfer => 19,
             Refusal::GroupFull => 20,
-            Refusal::AlreadyFriends => 21,
-            Refusal::TooLarge => 22,
-            Refusal::UnsupportedType => 23,
-            Refusal::InvalidRequest(_) => 24,
-            Refusal::InvalidText(_) => 25,
-            Refusal::UnknownType => 26,
-            Refusal::RateLimited { .. } => 27,
-            Refusal::Internal => 28,
-            Refusal::Unavailable => 29,
-            Refusal::Overloaded { .. } => 30,
+            Refusal::TooManyPins => 21,
+            Refusal::AlreadyFriends => 22,
+            Refusal::TooLarge => 23,
+            Refusal::UnsupportedType => 24,
+            Refusal::InvalidRequest(_) => 25,
+            Refusal::InvalidText(_) => 26,
+            Refusal::UnknownType => 27,
+            Refusal::RateLimited { .. } => 28,
+            Refusal::Internal => 29,
+            Refusal::Unavailable => 30,
+            Refusal::Overloaded { .. } => 31,
         };
         let numbers: Vec<usize> = EACH_REFUSAL.iter().map(number).collect();
-        assert_eq!(numbers, (0..31).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..32).collect::<Vec<_>>());
     }
 }

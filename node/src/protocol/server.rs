@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::frame::Frame;
 pub use answers::{AuthData, ErrorData, MessageSent, auth_success, error, message_sent, pong};
 pub use entries::{
-    EditedData, EntryData, NewMessageData, Nothing, ReactedData, RecalledData, Shown, entry_frame, entry_json,
-    new_message_data,
+    EditedData, EntryData, NewMessageData, Nothing, PinnedData, ReactedData, RecalledData, Shown, entry_frame,
+    entry_json, new_message_data,
 };
 pub use signals::{
     HiddenData, NotificationData, ReadData, ReconnectData, ResyncData, ResyncReason, SettingsData, StatusData,

@@ -22,6 +22,8 @@ struct Shown {
     /// By seq: content, or null once recalled.
     messages: BTreeMap<i64, Value>,
     reactions: BTreeSet<(i64, String, String)>,
+    /// By seq of the message.
+    pins: BTreeSet<i64>,
     last_seq: i64,
     is_over: bool,
 }
@@ -100,12 +102,19 @@ impl Shown {
                     self.reactions.remove(&reaction);
                 }
             }
+            "message_pinned" if data["add"] == true => {
+                self.pins.insert(message);
+            }
+            "message_pinned" => {
+                self.pins.remove(&message);
+            }
             other => panic!("{other}: {frame}"),
         }
-        // A recalled message shows no reactions.
+        // A recalled message shows no reactions, and is pinned no more.
         let recalled: Vec<i64> =
             self.messages.iter().filter(|(_, content)| content.is_null()).map(|(seq, _)| *seq).collect();
         self.reactions.retain(|(seq, ..)| !recalled.contains(seq));
+        self.pins.retain(|seq| !recalled.contains(seq));
     }
 }
 
@@ -114,7 +123,9 @@ async fn as_it_is(cluster: &Cluster, reader: &User, group: &str) -> (Shown, BTre
     let one = reader.get(cluster, 0, &format!("/groups/{group}")).await.expect(200);
     let members = reader.get(cluster, 0, &format!("/groups/{group}/members?limit=200")).await.expect(200);
     let messages = reader.get(cluster, 0, &format!("/groups/{group}/messages?limit=200")).await.expect(200);
+    let pins = reader.get(cluster, 0, &format!("/groups/{group}/pins")).await.expect(200);
     let mut shown = Shown {
+        pins: pins["items"].as_array().unwrap().iter().map(|pin| pin["message"]["seq"].as_i64().unwrap()).collect(),
         title: one["title"].clone(),
         avatar_url: one["avatar_url"].clone(),
         announcement: one["announcement"].clone(),
@@ -271,6 +282,11 @@ impl Group<'_> {
         self.call(user, reqwest::Method::POST, &format!("/messages/{message}/recall"), None).await;
     }
 
+    async fn pin(&mut self, user: &User, message: &str, add: bool) {
+        let method = if add { reqwest::Method::PUT } else { reqwest::Method::DELETE };
+        self.call(user, method, &format!("/messages/{message}/pin"), None).await;
+    }
+
     async fn update(&mut self, user: &User, body: Value) {
         let path = format!("/groups/{}", self.id);
         self.call(user, reqwest::Method::PUT, &path, Some(body)).await;
@@ -308,16 +324,28 @@ async fn state_before_and_frames_make_the_state_after_for_each_kind_of_entry() {
             1 => messages.push(group.say(bob, "one").await),
             2 => messages.push(group.say(carol, "two").await),
             3 => group.edit(bob, &messages[0], "one, edited").await,
-            4 => group.react(carol, &messages[0], "👍", true).await,
+            4 => {
+                group.react(carol, &messages[0], "👍", true).await;
+                group.pin(alice, &messages[0], true).await;
+            }
             5 => {
                 group.react(dave, &messages[0], "👍", true).await;
                 group.react(dave, &messages[1], "🎉", true).await;
             }
-            6 => group.react(carol, &messages[0], "👍", false).await,
+            6 => {
+                group.react(carol, &messages[0], "👍", false).await;
+                group.pin(alice, &messages[1], true).await;
+            }
             7 => group.recall(bob, &messages[0]).await,
-            8 => group.update(alice, json!({"name": "second"})).await,
+            8 => {
+                group.update(alice, json!({"name": "second"})).await;
+                group.pin(alice, &messages[1], false).await;
+            }
             9 => group.update(alice, json!({"announcement": "read me", "avatar_url": "https://a.example/1.png"})).await,
-            10 => group.update(alice, json!({"muted": true})).await,
+            10 => {
+                group.update(alice, json!({"muted": true})).await;
+                group.pin(alice, &messages[1], true).await;
+            }
             11 => group.update(alice, json!({"muted": false, "name": "third"})).await,
             12 => drop(group.post(alice, &format!("/members/{}/role", carol.id), json!({"role": "admin"})).await),
             13 => drop(group.post(carol, &format!("/members/{}/mute", bob.id), json!({"muted_until": until})).await),
@@ -325,13 +353,18 @@ async fn state_before_and_frames_make_the_state_after_for_each_kind_of_entry() {
             15 => drop(group.post(carol, "/members/remove", json!({"user_ids": [dave.id]})).await),
             16 => messages.push(group.say(carol, "without dave").await),
             17 => drop(group.post(alice, "/members", json!({"user_ids": [dave.id]})).await),
-            18 => group.edit(carol, &messages[2], "edited when dave was back").await,
+            18 => {
+                group.edit(carol, &messages[2], "edited when dave was back").await;
+                group.pin(carol, &messages[2], true).await;
+            }
             19 => messages.push(group.say(dave, "back").await),
             20 => drop(group.post(dave, "/leave", json!({})).await),
             21 => drop(group.post(alice, &format!("/members/{}/role", bob.id), json!({"role": "owner"})).await),
             22 => group.recall(bob, &messages[1]).await,
             23 => {
-                drop(group.post(bob, "/members", json!({"user_ids": [dave.id]})).await);
+                let link = group.post(bob, "/invites", json!({})).await;
+                let body = json!({"token": link["token"]});
+                drop(group.call(dave, reqwest::Method::POST, "/groups/join", Some(body)).await);
                 drop(group.post(bob, &format!("/members/{}/role", alice.id), json!({"role": "member"})).await);
             }
             _ => drop(group.call(bob, reqwest::Method::DELETE, &format!("/groups/{id}"), None).await),

@@ -1,13 +1,14 @@
 //! Links into groups: who may make and withdraw them, whom they let in, and that the last use is had once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join as join_both, join_all};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::client::Answer;
-use crate::support::{Cluster, Setup, User};
+use crate::support::{Cluster, Setup, User, eventually, lock_waiters};
 
 async fn group(cluster: &Cluster, owner: &User, members: &[&User]) -> String {
     let ids: Vec<Uuid> = members.iter().map(|member| member.id).collect();
@@ -223,5 +224,59 @@ async fn who_is_told_that_a_link_is_withdrawn_sees_nobody_come_in_by_it() {
         assert!(answers.iter().all(|answer| [200, 404].contains(&answer.status)));
         let view = alice.get(&cluster, 2, &format!("/groups/{group}")).await.expect(200);
         assert_eq!(view["member_count"].as_i64().unwrap(), count, "somebody came in after it was withdrawn");
+    }
+}
+
+/// The table of links is held up while a link is made and its maker demoted: either the link is there when the demotion is answered, or
+/// it is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_demoted_makes_no_link_after_the_answer_and_withdraws_none() {
+    let cluster = Cluster::start(2).await;
+    let (owner, admin) = (cluster.user("owner").await, cluster.user("admin").await);
+    let team = group(&cluster, &owner, &[&admin]).await;
+    let role = format!("/groups/{team}/members/{}/role", admin.id);
+    let listed = async || {
+        let page = owner.get(&cluster, 1, &format!("/groups/{team}/invites")).await.expect(200);
+        let items = page["items"].as_array().unwrap().clone();
+        items.into_iter().map(|item| item["id"].clone()).collect::<Vec<_>>()
+    };
+    for makes in [true, false] {
+        owner.post(&cluster, 0, &role, json!({"role": "admin"})).await.expect(200);
+        let (old, _) = link(&cluster, &owner, &team, json!({})).await;
+        let mut stalls = Vec::new();
+        for index in 0..2 {
+            let shard = cluster.databases.shard(index).await;
+            shard.batch_execute("begin; lock table invite in share row exclusive mode").await.unwrap();
+            stalls.push(shard);
+        }
+        let act = async {
+            let path = format!("/groups/{team}/invites");
+            if makes {
+                admin.post(&cluster, 1, &path, json!({})).await
+            } else {
+                admin.delete(&cluster, 1, &format!("{path}/{old}")).await
+            }
+        };
+        let demote = async {
+            let (first, second) = (cluster.databases.shard(0).await, cluster.databases.shard(1).await);
+            eventually("it waits for the table", || async {
+                lock_waiters(&first).await + lock_waiters(&second).await > 0
+            })
+            .await;
+            let release = async {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                for stall in &stalls {
+                    stall.batch_execute("rollback").await.unwrap();
+                }
+            };
+            let demote = async {
+                owner.post(&cluster, 0, &role, json!({"role": "member"})).await.expect(200);
+                listed().await
+            };
+            join_both(release, demote).await.1
+        };
+        let (done, at_the_answer) = join_both(act, demote).await;
+        assert!([201, 204, 403].contains(&done.status), "{}", done.body);
+        assert_eq!(listed().await, at_the_answer, "nothing changes after the answer");
     }
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use herald_node::storage::shard::{
-    hidden, index_logs, invites, lane, read_delivery, read_entries, read_extras, read_heirs, read_members,
-    read_message, read_own_messages, read_readers, read_sizes, read_snapshot, read_states, read_written, search, slots,
-    write_received,
+    hidden, index_logs, invites, lane, own_rows, read_delivery, read_entries, read_extras, read_heirs, read_members,
+    read_message, read_own_messages, read_pins, read_readers, read_sizes, read_snapshot, read_states, read_written,
+    search, slots, write_received,
 };
 use herald_node::storage::{directory, migrate, outbox, pool, provision};
 use tokio_postgres::NoTls;
@@ -46,6 +46,7 @@ const OF_SHARDS: &[&[&str]] = &[
     index_logs::STATEMENTS,
     invites::STATEMENTS,
     lane::STATEMENTS,
+    own_rows::STATEMENTS,
     read_delivery::STATEMENTS,
     read_entries::STATEMENTS,
     read_extras::STATEMENTS,
@@ -53,6 +54,7 @@ const OF_SHARDS: &[&[&str]] = &[
     read_members::STATEMENTS,
     read_message::STATEMENTS,
     read_own_messages::STATEMENTS,
+    read_pins::STATEMENTS,
     read_readers::STATEMENTS,
     read_sizes::STATEMENTS,
     read_snapshot::STATEMENTS,
@@ -118,7 +120,7 @@ async fn lanes_go_by_indexes_from_the_first_message_on() {
         let rows = client.query(&format!("explain execute s{number}{arguments}"), &[]).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let plan = plan.join("\n");
-        for table in ["entry", "conversation", "member", "reaction", "personal", "slot"] {
+        for table in ["entry", "conversation", "member", "reaction", "personal", "pin", "slot"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{sql}\n{plan}");
         }
         if sql.contains("e.client_key = k.key") {

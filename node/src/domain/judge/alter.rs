@@ -3,6 +3,7 @@
 //! either: it is nobody else's business.
 
 use super::model::{Book, Conversation, Detail, ReactionKey, ReactionState};
+use super::pin::unpin_recalled;
 use super::position::touch_own;
 use super::send::require_unblocked;
 use super::{Asked, Verdict, require_part};
@@ -12,14 +13,19 @@ use crate::domain::message::{Edited, Message, MessageType, Recalled};
 use crate::domain::{Body, MessageId, Refusal, Role, Seq, Timestamp, UserId};
 
 /// The message that a command names, as the actor may see it.
-struct Seen {
-    id: MessageId,
+pub(super) struct Seen {
+    pub id: MessageId,
     sender: UserId,
     created_at: Timestamp,
-    message: Message,
+    pub message: Message,
 }
 
-fn find_seen(book: &Book, conversation: &Conversation, asked: &Asked<'_>, seq: Seq) -> Result<Seen, Refusal> {
+pub(super) fn find_seen(
+    book: &Book,
+    conversation: &Conversation,
+    asked: &Asked<'_>,
+    seq: Seq,
+) -> Result<Seen, Refusal> {
     require_part(book, conversation, asked)?;
     let first_seq = book.members.get(&(conversation.id(), asked.actor.id)).map_or(Seq::ZERO, |member| member.first_seq);
     if seq < first_seq || seq > conversation.last_seq {
@@ -68,6 +74,7 @@ pub(super) fn recall(book: &mut Book, conversation: &mut Conversation, asked: &A
         message.metadata = None;
         message.recalled = Some(Recalled { at, by: asked.actor.id, seq: entry_seq });
     });
+    unpin_recalled(book, seen.id);
     Ok(Outcome::Wrote { seq: entry_seq, created_at: at })
 }
 
@@ -144,8 +151,8 @@ pub(super) fn hide(book: &mut Book, conversation: &mut Conversation, asked: &Ask
     Ok(Outcome::Nothing)
 }
 
-/// A block stops what carries something new to the other: a new text or a reaction, but not a recall.
-fn require_not_blocked(conversation: &mut Conversation, asked: &Asked<'_>) -> Result<(), Refusal> {
+/// A block stops what carries something new to the other: a new text, a reaction or a pin, but not a recall.
+pub(super) fn require_not_blocked(conversation: &mut Conversation, asked: &Asked<'_>) -> Result<(), Refusal> {
     match &mut conversation.detail {
         Detail::Pair(pair) => require_unblocked(conversation.reference, pair, asked.actor.id),
         Detail::Group(_) => Ok(()),

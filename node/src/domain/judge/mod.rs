@@ -7,6 +7,7 @@ mod group;
 mod members;
 pub mod model;
 pub mod pair;
+mod pin;
 mod position;
 mod send;
 
@@ -50,6 +51,7 @@ fn judge_one(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>
         Command::Recall { message } => alter::recall(book, conversation, asked, *message),
         Command::Edit { message, content } => alter::edit(book, conversation, asked, *message, content),
         Command::React { message, emoji, add } => alter::react(book, conversation, asked, *message, emoji, *add),
+        Command::Pin { message, add } => pin::pin(book, conversation, asked, *message, *add),
         Command::Hide { message } => alter::hide(book, conversation, asked, *message),
         Command::Read { position } => position::read(book, conversation, asked, *position),
         Command::Settings { is_pinned, muted_until, read_receipts } => {

@@ -155,6 +155,17 @@ pub struct ReactionState {
     pub is_changed: bool,
 }
 
+/// A message that is pinned, or was until this batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinState {
+    pub by: UserId,
+    pub at: Timestamp,
+    /// Of the entry that pinned it.
+    pub seq: Seq,
+    pub is_present: bool,
+    pub is_changed: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Personal {
     pub is_pinned: bool,
@@ -189,6 +200,8 @@ pub struct Book {
     pub priors: HashMap<Uuid, SmallVec<[Prior; 1]>>,
     pub targets: HashMap<MessageId, Target>,
     pub reactions: HashMap<ReactionKey, ReactionState>,
+    /// All of each conversation in which the batch pins or recalls.
+    pub pins: HashMap<MessageId, PinState>,
     pub personals: HashMap<(ConversationId, UserId), Personal>,
     /// Links that commands of the batch name.
     pub invites: HashMap<(ConversationId, InviteSecret), InviteState>,
@@ -321,6 +334,7 @@ impl Book {
             priors: HashMap::new(),
             targets: HashMap::new(),
             reactions: HashMap::new(),
+            pins: HashMap::new(),
             personals: HashMap::new(),
             invites: HashMap::new(),
             mentions: Vec::new(),
@@ -350,6 +364,14 @@ impl Book {
         let fresh = self.entries.iter().find(|fresh| fresh.entry.id == id)?;
         let message = if let Body::Message(message) = &fresh.entry.body { Some(&**message) } else { None };
         Some(TargetView { sender: fresh.entry.sender_id, created_at: fresh.entry.created_at, message })
+    }
+
+    pub(super) fn is_pinned(&self, id: MessageId) -> bool {
+        self.pins.get(&id).is_some_and(|state| state.is_present)
+    }
+
+    pub(super) fn pin_count(&self, conversation: ConversationId) -> usize {
+        self.pins.iter().filter(|(id, state)| id.conversation() == conversation && state.is_present).count()
     }
 
     /// Who has hidden a message, in this batch or before.

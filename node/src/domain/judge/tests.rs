@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{Book, Conversation, Detail, Group, Member, Model, Pair, Personal, Prior, ReactionKey, Target};
+use super::model::{
+    Book, Conversation, Detail, Group, Member, Model, Pair, Personal, PinState, Prior, ReactionKey, Target,
+};
 use super::{Asked, Verdict, judge};
 use crate::domain::command::{Actor, Command, GroupCommand, Joining, Outcome, PairCommand, Position};
 use crate::domain::entry::Updated;
 use crate::domain::message::{Message, NewMessage, client_key};
 use crate::domain::settings::Policy;
-use crate::domain::{Body, ConversationId, ConversationRef, Entry, JoinToken, Refusal, Role, Seq, Timestamp, UserId};
+use crate::domain::{
+    Body, ConversationId, ConversationRef, Entry, JoinToken, MessageId, Refusal, Role, Seq, Timestamp, UserId,
+};
 use uuid::Uuid;
 
 /// The rows of a shard, as far as the judge is concerned.
@@ -23,6 +27,7 @@ struct Rows {
     members: HashMap<(ConversationId, UserId), Member>,
     entries: Vec<(Entry, Uuid, i64)>,
     reactions: HashMap<ReactionKey, (bool, Seq)>,
+    pins: HashMap<MessageId, PinState>,
     personals: HashMap<(ConversationId, UserId), Personal>,
     mentions: usize,
 }
@@ -73,6 +78,7 @@ impl Rows {
             members: HashMap::new(),
             entries: Vec::new(),
             reactions: HashMap::new(),
+            pins: HashMap::new(),
             personals: HashMap::new(),
             mentions: 0,
         }
@@ -83,6 +89,7 @@ impl Rows {
         let mut book = Book::new(self.now, 1, policy);
         book.members.clone_from(&self.members);
         book.personals.clone_from(&self.personals);
+        book.pins.clone_from(&self.pins);
         for (entry, key, sent_hash) in &self.entries {
             if let Some(temp_id) = &entry.temp_id {
                 book.priors.entry(*key).or_default().push(Prior::Stored {
@@ -145,6 +152,14 @@ impl Rows {
         for (key, state) in book.reactions {
             self.reactions.insert(key, (state.is_present, state.seq));
         }
+        for (id, state) in book.pins {
+            if state.is_present {
+                self.pins.insert(id, PinState { is_changed: false, ..state });
+            } else {
+                assert!(state.is_changed, "a row that says nothing");
+                self.pins.remove(&id);
+            }
+        }
         for (key, personal) in book.personals {
             self.personals.insert(key, Personal { is_changed: false, ..personal });
         }
@@ -185,6 +200,7 @@ impl Rows {
         lines.extend(self.members.iter().map(|row| format!("{row:?}")));
         lines.extend(self.entries.iter().map(|row| format!("{row:?}")));
         lines.extend(self.reactions.iter().map(|row| format!("{row:?}")));
+        lines.extend(self.pins.iter().map(|row| format!("{row:?}")));
         lines.extend(self.personals.iter().map(|row| format!("{row:?}")));
         lines.sort_unstable();
         lines.join("\n")
@@ -229,6 +245,7 @@ fn command() -> impl Strategy<Value = (usize, ConversationRef, Command)> {
             emoji: "x".to_owned(),
             add
         }),
+        (target.clone(), any::<bool>()).prop_map(|(message, add)| Command::Pin { message, add }),
         target.prop_map(|seq| Command::Read { position: Position::At(seq) }),
         Just(Command::Read { position: Position::Newest }),
         any::<bool>().prop_map(|pinned| Command::Settings {
@@ -290,6 +307,19 @@ fn check_invariants(rows: &Rows) {
         }
         assert_eq!((conversation.last_seq, conversation.last_ordinal), (Seq(count), ordinal));
     }
+    // What is pinned is what the log says: pinned last by an entry, and not recalled since.
+    let mut pinned = HashMap::new();
+    for (entry, ..) in &rows.entries {
+        let message = |seq| entry.id.conversation().message(seq);
+        match &entry.body {
+            Body::Pin(pin) if pin.add => drop(pinned.insert(message(pin.message_seq), (entry.sender_id, entry.seq()))),
+            Body::Pin(pin) => drop(pinned.remove(&message(pin.message_seq)).expect("it was pinned")),
+            Body::Recall(recall) => drop(pinned.remove(&message(recall.message_seq))),
+            _ => {}
+        }
+    }
+    let standing: HashMap<_, _> = rows.pins.iter().map(|(id, state)| (*id, (state.by, state.seq))).collect();
+    assert_eq!(standing, pinned);
     let (_, pair) = rows.pair();
     assert_eq!(Pair::from_flags(pair.version, pair.flags()).state(1, rows.now), pair.state(1, rows.now));
     let is_blocked = pair.low.blocks_other || pair.high.blocks_other;
@@ -494,4 +524,35 @@ fn leaving_hands_over_or_dissolves() {
     let end = one(&mut rows, 1, group_ref(), leave).unwrap();
     assert!(matches!(end, Outcome::Members { is_dissolved: true, ref left, .. } if left.len() == 1), "{end:?}");
     assert_eq!(one(&mut rows, 1, group_ref(), text("9", "x", None)).unwrap_err(), Refusal::NotFound);
+}
+
+#[test]
+fn fifty_messages_are_pinned_and_a_recalled_one_makes_room() {
+    let mut rows = Rows::new();
+    one(&mut rows, 0, group_ref(), create(&[0, 1])).unwrap();
+    // Seqs 2 to 52 are messages.
+    for number in 0..=super::pin::PINS_MAX {
+        one(&mut rows, 1, group_ref(), text(&number.to_string(), "x", None)).unwrap();
+    }
+    let pin = |seq| Command::Pin { message: Seq(seq), add: true };
+    assert_eq!(one(&mut rows, 1, group_ref(), pin(2)).unwrap_err(), Refusal::Forbidden);
+    let last = i64::try_from(super::pin::PINS_MAX).unwrap() + 2;
+    for seq in 2..last {
+        assert!(matches!(one(&mut rows, 0, group_ref(), pin(seq)), Ok(Outcome::Wrote { .. })));
+    }
+    assert_eq!(one(&mut rows, 0, group_ref(), pin(last)).unwrap_err(), Refusal::TooManyPins);
+    assert!(matches!(one(&mut rows, 0, group_ref(), pin(2)), Ok(Outcome::Nothing)), "it is already");
+    // In one batch: what a recall frees is free.
+    let verdicts = rows.run(
+        &[
+            (0, group_ref(), Command::Recall { message: Seq(2) }),
+            (0, group_ref(), pin(last)),
+            (0, group_ref(), pin(2)),
+            (0, group_ref(), Command::Pin { message: Seq(2), add: false }),
+        ],
+        POLICY,
+    );
+    assert!(matches!(verdicts[..2], [Ok(Outcome::Wrote { .. }), Ok(Outcome::Wrote { .. })]), "{verdicts:?}");
+    assert!(matches!(verdicts[2..], [Err(Refusal::NotEditable), Ok(Outcome::Nothing)]), "{verdicts:?}");
+    assert_eq!(rows.pins.len(), super::pin::PINS_MAX);
 }

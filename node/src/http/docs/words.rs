@@ -7,7 +7,7 @@ use crate::domain::Refusal;
 use crate::domain::Refusal::{
     AlreadyFriends, Blocked, Blocking, EditWindowPassed, EmailTaken, FirstMessageLimit, Forbidden, GroupFull,
     InvalidCredentials, InvalidRefreshToken, Muted, NotEditable, NotFound, NotFriends, OwnerMustTransfer,
-    RecallWindowPassed, TempIdReused, UsernameTaken,
+    RecallWindowPassed, TempIdReused, TooManyPins, UsernameTaken,
 };
 
 /// About one route.
@@ -78,6 +78,11 @@ const WORDS: &[Words] = &[
     words("POST /groups/{id}/messages", "Sends; 200 for a repeated `temp_id`.", SEND),
     words("POST /groups/{id}/read", "Everything up to here is read; without a body, all of it.", &[]),
     words("PATCH /groups/{id}/settings", "What one has set for this conversation.", &[]),
+    words(
+        "GET /groups/{id}/pins",
+        "Messages pinned for all, the last pinned first; without those one has hidden.",
+        &[],
+    ),
     words("GET /groups/{id}/invites", "Links into a group.", &[Forbidden]),
     words("POST /groups/{id}/invites", "Makes a link into a group.", &[Forbidden]),
     words("DELETE /groups/{id}/invites/{invite_id}", "Withdraws a link.", &[Forbidden]),
@@ -92,6 +97,12 @@ const WORDS: &[Words] = &[
     ),
     words("POST /messages/{id}/read", "Everything up to this message is read.", &[]),
     words("POST /messages/{id}/recall", "Takes a message back.", &[Forbidden, RecallWindowPassed, NotEditable]),
+    words(
+        "PUT /messages/{id}/pin",
+        "Pins a message for all: either of a pair, owner and admins of a group; 50 in a conversation. A recalled one is pinned no more.",
+        &[Forbidden, NotEditable, Blocked, Blocking, TooManyPins],
+    ),
+    words("DELETE /messages/{id}/pin", "Takes a pin away, for all; who may pin may do that.", &[Forbidden]),
     words("PUT /messages/{id}/reactions/{emoji}", "Adds one's reaction.", REACT),
     words("DELETE /messages/{id}/reactions/{emoji}", "Takes one's reaction away.", REACT),
     words("DELETE /users/me", "Deletes one's account, for good: its name stays taken.", &[]),

@@ -12,7 +12,7 @@ use crate::domain::schema::schema_of;
 use crate::protocol::codes::{EACH_REFUSAL, problem_of};
 use crate::protocol::server::{
     AuthData, EditedData, EntryData, ErrorData, HiddenData, MessageSent, NewMessageData, Nothing, NotificationData,
-    ReactedData, ReadData, RecalledData, ReconnectData, ResyncData, SettingsData, StatusData, TypingData,
+    PinnedData, ReactedData, ReadData, RecalledData, ReconnectData, ResyncData, SettingsData, StatusData, TypingData,
     UnreadCountData,
 };
 use crate::protocol::sync::{Complete, Gone, PAGE_FRAMES_MAX, PageHead};
@@ -26,6 +26,7 @@ pub const SERVER_FRAMES: &[FrameSchema] = &[
     frame("chat", Some("message_recalled"), "A message was taken back.", of::<RecalledData>).entry(),
     frame("chat", Some("message_edited"), "A message has another content.", of::<EditedData<'static>>).entry(),
     frame("chat", Some("message_reacted"), "A reaction came or went.", of::<ReactedData<'static>>).entry(),
+    frame("chat", Some("message_pinned"), "A message is pinned for all, or no longer.", of::<PinnedData>).entry(),
     frame("chat", Some("message_hidden"), "To one's own devices: a message one has hidden.", of::<HiddenData>),
     frame("conversation", Some("created"), "A group begins.", of::<EntryData<Created>>).entry(),
     frame("conversation", Some("updated"), "A group's title and the like.", of::<EntryData<Updated>>).entry(),

@@ -160,6 +160,20 @@ pub fn entry_json(conversation: &ConversationRef, entry: &Entry, shown: Shown<'_
                 add: body.add,
             },
         ),
+        Body::Pin(body) => json(
+            "chat",
+            Some("message_pinned"),
+            shown.id,
+            PinnedData {
+                message_id: conversation_id.message(body.message_seq),
+                conversation_id,
+                seq,
+                message_seq: body.message_seq,
+                user_id: entry.sender_id,
+                add: body.add,
+                created_at: entry.created_at,
+            },
+        ),
         Body::Created(body) => conversation_json("created", entry, conversation_id, shown, body),
         Body::Updated(body) => conversation_json("updated", entry, conversation_id, shown, body),
         Body::MemberAdded(body) => conversation_json("member_added", entry, conversation_id, shown, body),
@@ -211,6 +225,18 @@ pub struct ReactedData<'a> {
     pub user_id: UserId,
     pub emoji: &'a str,
     pub add: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct PinnedData {
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    pub seq: Seq,
+    pub message_seq: Seq,
+    /// Who pinned it, or took the pin away.
+    pub user_id: UserId,
+    pub add: bool,
+    pub created_at: Timestamp,
 }
 
 /// Data of a frame of type `conversation` that is an entry of the log.

@@ -2,7 +2,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::entry::{Created, Edit, MemberMuted, Reaction, Recall, RoleChanged, Updated, UserIds};
+use crate::domain::entry::{Created, Edit, MemberMuted, Pin, Reaction, Recall, RoleChanged, Updated, UserIds};
 use crate::domain::ids::NotificationId;
 use crate::domain::message::{Edited, ForwardedFrom, Mentions, Message, Recalled};
 use crate::domain::{Body, ConversationId, ConversationRef, Entry, Refusal, Role, Seq, Timestamp, UserId};
@@ -82,6 +82,8 @@ fn log_frames() -> Vec<Frame> {
     frames.push(entry_frame(&pair, &edit, plain));
     let reaction = Body::Reaction(Reaction { message_seq, emoji: "👍".to_owned(), add: true });
     frames.push(entry_frame(&pair, &entry(pair.id(), 8, reaction), plain));
+    let pin = entry(pair.id(), 9, Body::Pin(Pin { message_seq, add: true }));
+    frames.push(entry_frame(&pair, &pin, plain));
     frames.extend(group_bodies().into_iter().map(|body| entry_frame(&group, &entry(group.id(), 9, body), plain)));
     frames
 }

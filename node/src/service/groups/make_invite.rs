@@ -11,7 +11,7 @@ use crate::domain::limits::{Limit, LimitKey};
 use crate::domain::{ConversationId, InviteId, InviteSecret, Refusal, Timestamp, UserId};
 use crate::error::Result;
 use crate::service::limits::check_limit::check_limit;
-use crate::storage::shard::invites::{NewInvite, insert_invite};
+use crate::storage::shard::invites::{Attempt, NewInvite, insert_invite};
 
 /// What a new link is to be, as a client says it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +30,11 @@ pub async fn make_invite(app: &Arc<App>, actor: UserId, group: ConversationId, w
         NewInvite { id: InviteId::of_now(), secret: InviteSecret::random(), created_by: actor, expires_at, max_uses };
     let invites_max = i64::try_from(INVITES_MAX).unwrap_or(i64::MAX);
     let made = insert_invite(app.shards.of(group)?, group, &new, invites_max).await?;
-    let invite = made.ok_or_else(|| Refusal::field("", "the group has 100 links; withdraw one first"))?;
-    Ok(Link::new(group, invite))
+    match made {
+        Attempt::Done(Some(invite)) => Ok(Link::new(group, invite)),
+        Attempt::Done(None) => Err(Refusal::field("", "the group has 100 links; withdraw one first").into()),
+        Attempt::NoAdmin => Err(Refusal::Forbidden.into()),
+    }
 }
 
 /// When the link ends; either way of saying it, or never.

@@ -6,10 +6,14 @@ use super::check_role::check_admin;
 use crate::app::App;
 use crate::domain::{ConversationId, InviteId, Refusal, UserId};
 use crate::error::Result;
-use crate::storage::shard::invites::delete_invite;
+use crate::storage::shard::invites::{Attempt, delete_invite};
 
 /// From the answer on nobody comes in by this link.
 pub async fn withdraw_invite(app: &Arc<App>, actor: UserId, group: ConversationId, id: InviteId) -> Result<()> {
     check_admin(app, actor, group).await?;
-    if delete_invite(app.shards.of(group)?, group, id).await? { Ok(()) } else { Err(Refusal::NotFound.into()) }
+    match delete_invite(app.shards.of(group)?, group, actor, id).await? {
+        Attempt::Done(true) => Ok(()),
+        Attempt::Done(false) => Err(Refusal::NotFound.into()),
+        Attempt::NoAdmin => Err(Refusal::Forbidden.into()),
+    }
 }

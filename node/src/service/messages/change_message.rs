@@ -81,7 +81,7 @@ pub(super) async fn change_and_wait(app: &Arc<App>, actor: Actor, message: Uuid,
 }
 
 /// The message's place. The rate comes first: a change counts once it is well-formed.
-async fn find(app: &Arc<App>, actor: &Actor, message: Uuid) -> Result<(ConversationRef, MessageId)> {
+pub(super) async fn find(app: &Arc<App>, actor: &Actor, message: Uuid) -> Result<(ConversationRef, MessageId)> {
     if let Err(retry_after_ms) = check_change(app, actor.id).await {
         return Err(Refusal::RateLimited { retry_after_ms }.into());
     }

@@ -11,15 +11,17 @@ use crate::auth::Caller;
 use crate::domain::ids::NotificationId;
 use crate::domain::notification::Notification;
 use crate::domain::profile::Profile;
-use crate::domain::{ConversationId, ConversationRef, Entry, LoginId, Refusal, Seq, Timestamp, UserId};
+use crate::domain::{ConversationId, ConversationRef, Entry, LoginId, MessageId, Refusal, Seq, Timestamp, UserId};
 use crate::error::Result;
 use crate::service::accounts::list_logins::{Login, list_logins};
 use crate::service::conversations::list_conversations::{ConversationView, Place, list_conversations};
 use crate::service::friends::list_friends::{FriendView, RequestView, list_friends, list_requests};
 use crate::service::notifications::list_notifications::list_notifications;
 use crate::service::people::list_blocked::list_blocked;
+use crate::storage::Shard;
 use crate::storage::directory::accounts::{Account, read_account};
 use crate::storage::directory::read_listing::read_listed;
+use crate::storage::shard::own_rows::{ReadMark, read_own_hidden, read_own_marks, read_own_reactions};
 use crate::storage::shard::read_entries::Range;
 use crate::storage::shard::read_own_messages::read_own_messages;
 use crate::storage::shard::read_states::{State, read_states};
@@ -46,6 +48,11 @@ pub enum Part {
     Notification(Notification),
     /// A message of the user's own.
     Message(ConversationRef, Box<Entry>),
+    Reaction(MessageId, String),
+    /// When the user read up to where.
+    Read(ReadMark),
+    /// A message that the user has hidden.
+    Hidden(MessageId),
 }
 
 /// Takes the parts; an error of its own ends the export.
@@ -66,7 +73,10 @@ pub async fn export_account(app: &App, caller: &Caller, sink: &mut impl Sink) ->
     export_people(app, caller.user, sink).await?;
     export_notifications(app, caller.user, sink).await?;
     export_conversations(app, caller.user, sink).await?;
-    export_messages(app, caller.user, sink).await
+    for own in [Own::Messages, Own::Reactions, Own::Reads] {
+        export_logs(app, caller.user, own, sink).await?;
+    }
+    export_hidden(app, caller.user, sink).await
 }
 
 async fn export_logins(app: &App, caller: &Caller, sink: &mut impl Sink) -> Result<()> {
@@ -140,8 +150,16 @@ async fn export_conversations(app: &App, user: UserId, sink: &mut impl Sink) -> 
     }
 }
 
-/// Also those in conversations that were left lately, as far as the user's list goes back.
-async fn export_messages(app: &App, user: UserId, sink: &mut impl Sink) -> Result<()> {
+/// What of a log is a user's.
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Messages,
+    Reactions,
+    Reads,
+}
+
+/// Also in conversations that were left lately, as far as the user's list goes back.
+async fn export_logs(app: &App, user: UserId, own: Own, sink: &mut impl Sink) -> Result<()> {
     let mut ids = read_listed(&app.directory, user).await?;
     ids.sort_unstable();
     for page in ids.chunks(PAGE) {
@@ -151,12 +169,56 @@ async fn export_messages(app: &App, user: UserId, sink: &mut impl Sink) -> Resul
         }
         for (shard, ids) in by_shard {
             let Some(shard) = app.shards.get(shard) else { continue };
+            if matches!(own, Own::Reads) {
+                for mark in read_own_marks(shard, user, &ids).await? {
+                    sink.take(Part::Read(mark)).await?;
+                }
+                continue;
+            }
             for state in read_states(shard, user, &ids).await? {
                 for range in ranges_of(&state) {
-                    for entry in read_own_messages(shard, range, user).await? {
-                        sink.take(Part::Message(state.conversation, Box::new(entry))).await?;
-                    }
+                    export_range(shard, user, own, &state, range, sink).await?;
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn export_range(
+    shard: &Shard,
+    user: UserId,
+    own: Own,
+    state: &State,
+    range: Range,
+    sink: &mut impl Sink,
+) -> Result<()> {
+    match own {
+        Own::Messages => {
+            for entry in read_own_messages(shard, range, user).await? {
+                sink.take(Part::Message(state.conversation, Box::new(entry))).await?;
+            }
+        }
+        Own::Reactions => {
+            for (message, emoji) in read_own_reactions(shard, range, user).await? {
+                sink.take(Part::Reaction(message, emoji)).await?;
+            }
+        }
+        Own::Reads => {}
+    }
+    Ok(())
+}
+
+async fn export_hidden(app: &App, user: UserId, sink: &mut impl Sink) -> Result<()> {
+    let page_max = i64::try_from(PAGE).unwrap_or(i64::MAX);
+    for shard in app.shards.all() {
+        let mut after = MessageId(Uuid::nil());
+        loop {
+            let page = read_own_hidden(shard, user, after, page_max).await?;
+            let Some(last) = page.last() else { break };
+            after = *last;
+            for message in page {
+                sink.take(Part::Hidden(message)).await?;
             }
         }
     }

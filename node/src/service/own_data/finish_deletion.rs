@@ -1,5 +1,7 @@
-//! What becomes of a deleted user's groups, friendships and lists. Every step may be repeated, so that the sweep can begin again.
+//! What becomes of a deleted user's groups, friendships, blocks and lists. Every step may be repeated, so that the sweep can begin
+//! again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +16,9 @@ use crate::service::groups::dissolve_group::dissolve_group;
 use crate::service::groups::leave_group::leave_group;
 use crate::service::people::change_pair::change_pair;
 use crate::storage::directory::deletions::{self, Deletion, delete_lists, read_unfinished};
-use crate::storage::directory::pairs::find_peers;
-use crate::storage::directory::read_listing::read_joined;
+use crate::storage::directory::pairs::{find_peers, read_blocked};
+use crate::storage::directory::read_listing::{read_joined, read_listed};
+use crate::storage::shard::own_rows::{delete_own_hidden, delete_own_marks};
 use crate::storage::shard::read_heirs::read_heirs;
 use crate::storage::shard::read_members::read_some_members;
 
@@ -27,6 +30,8 @@ const DELETIONS_MAX: i64 = 100;
 const PEERS_MAX: i64 = 200;
 /// Members who are asked to take a group over; those before them are deleted or disabled themselves.
 const HEIRS_MAX: i64 = 1_000;
+/// Conversations of one statement.
+const CONVERSATIONS_AT_ONCE: usize = 1_000;
 /// Times that a group is tried while others change its roles.
 const TRIES: usize = 5;
 
@@ -46,7 +51,7 @@ pub async fn sweep_deletions(app: &Arc<App>, age: Duration) -> Result<usize> {
     Ok(finished)
 }
 
-/// Leaves all groups, ends all friendships, deletes all lists. Until the deletion is settled it is looked at once more: somebody may
+/// Leaves all groups, ends all friendships and blocks, deletes all lists. Until the deletion is settled it is looked at once more: somebody may
 /// have been about to bring the user into a group.
 pub(super) async fn finish_deletion(app: &Arc<App>, deletion: &Deletion) -> Result<()> {
     let actor = Actor { id: deletion.user, name: deletion.name.as_str().into() };
@@ -62,9 +67,34 @@ pub(super) async fn finish_deletion(app: &Arc<App>, deletion: &Deletion) -> Resu
             change_pair(app, actor.clone(), peer, PairCommand::SetFriends { is_friends: false }).await?;
         }
     }
+    let mut after = UserId(Uuid::nil());
+    loop {
+        let blocked = read_blocked(&app.directory, deletion.user, after, PEERS_MAX).await?;
+        let Some(last) = blocked.last() else { break };
+        after = last.other;
+        for listed in blocked {
+            change_pair(app, actor.clone(), listed.other, PairCommand::Unblock).await?;
+        }
+    }
+    delete_own_rows(app, deletion.user).await?;
     delete_lists(&app.directory, deletion.user).await?;
     if deletion.is_settled {
         deletions::finish(&app.directory, deletion.user).await?;
+    }
+    Ok(())
+}
+
+/// What the user has hidden, and, of the conversations that are still listed, what he has set for them and when he read them.
+async fn delete_own_rows(app: &App, user: UserId) -> Result<()> {
+    let mut by_shard: BTreeMap<_, Vec<ConversationId>> = BTreeMap::new();
+    for id in read_listed(&app.directory, user).await? {
+        by_shard.entry(app.shards.of(id)?.id).or_default().push(id);
+    }
+    for shard in app.shards.all() {
+        delete_own_hidden(shard, user).await?;
+        for ids in by_shard.get(&shard.id).into_iter().flat_map(|ids| ids.chunks(CONVERSATIONS_AT_ONCE)) {
+            delete_own_marks(shard, user, ids).await?;
+        }
     }
     Ok(())
 }

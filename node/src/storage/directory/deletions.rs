@@ -20,6 +20,9 @@ pub const STATEMENTS: &[&str] = &[
     DELETE_NOTIFICATIONS,
     DELETE_BROADCAST_STATES,
     DELETE_NOTIFICATION_POSITION,
+    DELETE_BLOCKS,
+    DELETE_FRIENDS,
+    DELETE_REQUESTS,
     FINISH,
 ];
 
@@ -104,6 +107,13 @@ const DELETE_BROADCAST_STATES: &str = "delete from broadcast_state where user_id
 
 const DELETE_NOTIFICATION_POSITION: &str = "delete from notification_position where user_id = $1";
 
+/// What the pairs' rows say was ended before; these are the user's copies of it.
+const DELETE_BLOCKS: &str = "delete from block where user_id = $1";
+
+const DELETE_FRIENDS: &str = "delete from friend where user_id = $1";
+
+const DELETE_REQUESTS: &str = "delete from friend_request where user_id = $1";
+
 /// Deletes what is listed by a user.
 pub async fn delete_lists(directory: &Directory, user: UserId) -> Result<(), StorageError> {
     let client = directory.client().await?;
@@ -111,6 +121,9 @@ pub async fn delete_lists(directory: &Directory, user: UserId) -> Result<(), Sto
     client.execute(DELETE_BUDGET, &[&user]).await?;
     client.execute(DELETE_BROADCAST_STATES, &[&user]).await?;
     client.execute(DELETE_NOTIFICATION_POSITION, &[&user]).await?;
+    client.execute(DELETE_BLOCKS, &[&user]).await?;
+    client.execute(DELETE_FRIENDS, &[&user]).await?;
+    client.execute(DELETE_REQUESTS, &[&user]).await?;
     while client.execute(DELETE_NOTIFICATIONS, &[&user, &ROWS_MAX]).await? > 0 {}
     while client.execute(DELETE_LISTING, &[&user, &ROWS_MAX]).await? > 0 {}
     Ok(())

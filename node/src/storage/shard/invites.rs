@@ -1,13 +1,16 @@
-//! Links into groups: made, listed, withdrawn. Whom one lets in is the lane's to decide.
+//! Links into groups: made, listed, withdrawn. Whom one lets in is the lane's to decide. Who makes or withdraws one is looked at under
+//! the lock of the group, so that he does it before he is demoted, or not at all.
 
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Shard;
-use crate::domain::{ConversationId, InviteId, InviteSecret, Timestamp, UserId};
+use crate::domain::{ConversationId, InviteId, InviteSecret, Role, Timestamp, UserId};
 use crate::storage::StorageError;
+use crate::storage::pool::Transaction;
 
-pub const STATEMENTS: &[&str] = &[DELETE_DEAD, INSERT_INVITE, READ_INVITES, DELETE_INVITE, FIND_INVITE];
+pub const STATEMENTS: &[&str] =
+    &[LOCK_GROUP, ROLE, DELETE_DEAD, INSERT_INVITE, READ_INVITES, DELETE_INVITE, FIND_INVITE];
 
 /// A link as owner and admins see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,33 @@ pub struct NewInvite {
     pub max_uses: Option<i32>,
 }
 
+/// The lane locks it with every change of a role.
+const LOCK_GROUP: &str = "select 1 from conversation where id = $1 and not is_dissolved for update";
+
+const ROLE: &str = "select role from member where conversation_id = $1 and user_id = $2 and left_seq is null";
+
+/// What came of making or withdrawing a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt<T> {
+    Done(T),
+    /// The user is neither owner nor admin, any more.
+    NoAdmin,
+}
+
+/// Locks the group until the transaction ends. The role is read in a statement of its own, as it is then.
+async fn lock_as_admin(
+    transaction: &Transaction<'_>,
+    group: ConversationId,
+    user: UserId,
+) -> Result<bool, StorageError> {
+    if transaction.query_opt(LOCK_GROUP, &[&group]).await?.is_none() {
+        return Ok(false);
+    }
+    let row = transaction.query_opt(ROLE, &[&group, &user]).await?;
+    let role = row.map(|row| row.try_get::<_, i16>(0)).transpose()?.and_then(Role::from_code);
+    Ok(role.is_some_and(|role| role >= Role::Admin))
+}
+
 const DELETE_DEAD: &str = "\
 delete from invite where conversation_id = $1 and (expires_at <= clock_timestamp() or uses >= max_uses)
   and (select count(*) from invite where conversation_id = $1) >= $2";
@@ -40,22 +70,29 @@ insert into invite (conversation_id, id, secret, created_by, expires_at, max_use
 select $1, $2, $3, $4, $5, $6 where (select count(*) from invite where conversation_id = $1) < $7
 returning id, secret, created_by, created_at, expires_at, max_uses, uses";
 
-/// Makes a link. `None`: the group has too many, and none of them has ended.
+/// Makes a link, by the user it names. `None`: the group has too many, and none of them has ended.
 pub async fn insert_invite(
     shard: &Shard,
     group: ConversationId,
     new: &NewInvite,
     invites_max: i64,
-) -> Result<Option<Invite>, StorageError> {
-    let client = shard.client().await?;
-    client.execute(DELETE_DEAD, &[&group, &invites_max]).await?;
-    let row = client
+) -> Result<Attempt<Option<Invite>>, StorageError> {
+    let mut client = shard.client().await?;
+    let transaction = client.transaction().await?;
+    if !lock_as_admin(&transaction, group, new.created_by).await? {
+        transaction.commit().await?;
+        return Ok(Attempt::NoAdmin);
+    }
+    transaction.execute(DELETE_DEAD, &[&group, &invites_max]).await?;
+    let row = transaction
         .query_opt(
             INSERT_INVITE,
             &[&group, &new.id, &new.secret, &new.created_by, &new.expires_at, &new.max_uses, &invites_max],
         )
         .await?;
-    row.as_ref().map(invite_of).transpose()
+    let made = row.as_ref().map(invite_of).transpose()?;
+    transaction.commit().await?;
+    Ok(Attempt::Done(made))
 }
 
 const READ_INVITES: &str = "\
@@ -77,8 +114,21 @@ pub async fn read_invites(
 const DELETE_INVITE: &str = "delete from invite where conversation_id = $1 and id = $2";
 
 /// Withdraws a link; waits for a joining that is just being committed. False: there is none.
-pub async fn delete_invite(shard: &Shard, group: ConversationId, id: InviteId) -> Result<bool, StorageError> {
-    Ok(shard.client().await?.execute(DELETE_INVITE, &[&group, &id]).await? == 1)
+pub async fn delete_invite(
+    shard: &Shard,
+    group: ConversationId,
+    by: UserId,
+    id: InviteId,
+) -> Result<Attempt<bool>, StorageError> {
+    let mut client = shard.client().await?;
+    let transaction = client.transaction().await?;
+    if !lock_as_admin(&transaction, group, by).await? {
+        transaction.commit().await?;
+        return Ok(Attempt::NoAdmin);
+    }
+    let deleted = transaction.execute(DELETE_INVITE, &[&group, &id]).await?;
+    transaction.commit().await?;
+    Ok(Attempt::Done(deleted == 1))
 }
 
 /// What the joining of one user has to go by, before the lane decides.

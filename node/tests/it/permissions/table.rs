@@ -293,6 +293,8 @@ fn conversations() -> Vec<Line> {
         ("POST …/{quarrel}/messages", TEXT, nobody().but(Owner, is(403, "blocking")).but(Blocked, is(403, "blocked"))),
         ("POST …/{group}/read", NONE, members(204)),
         ("POST …/{direct}/read", NONE, history(204)),
+        ("GET …/{group}/pins", NONE, members(200)),
+        ("GET …/{direct}/pins", NONE, history(200)),
         ("PATCH …/{group}/settings", r#"{"pinned":true}"#, members(200)),
         ("PATCH …/{direct}/settings", r#"{"pinned":true}"#, history(200)),
     ]
@@ -374,6 +376,16 @@ fn messages() -> Vec<Line> {
             nobody().but(Owner, is(403, "blocking")).but(Blocked, is(403, "blocked")).but(Deleted, recalled),
         ),
         ("DELETE /messages/{message}/reactions/{emoji}", NONE, members(204).but(Deleted, recalled)),
+        ("PUT /messages/{message}/pin", NONE, admins(200).but(Deleted, recalled)),
+        ("PUT /messages/{direct_message}/pin", NONE, pair(200).but(Deleted, recalled)),
+        (
+            "PUT /messages/{quarrel_message}/pin",
+            NONE,
+            nobody().but(Owner, is(403, "blocking")).but(Blocked, is(403, "blocked")).but(Deleted, recalled),
+        ),
+        // Recalled, it is pinned no more: there is nothing to do.
+        ("DELETE /messages/{message}/pin", NONE, admins(204).but(Deleted, ok(204))),
+        ("DELETE /messages/{direct_message}/pin", NONE, pair(204).but(Deleted, ok(204))),
         ("POST /messages/{message}/read", NONE, members(204).but(Deleted, ok(204))),
         ("POST /messages/{direct_message}/read", NONE, pair(204).but(Deleted, ok(204))),
         // The owner's, by an admin; a member's, by whoever rules, or by itself.

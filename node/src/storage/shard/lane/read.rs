@@ -13,7 +13,8 @@ use crate::domain::command::{Command, GroupCommand, Position};
 use crate::domain::ids::SEQ_MAX;
 use crate::domain::invite::InviteState;
 use crate::domain::judge::model::{
-    Book, Conversation, Detail, Group, Member, Model, Pair, Personal, Prior, ReactionKey, ReactionState, Target,
+    Book, Conversation, Detail, Group, Member, Model, Pair, Personal, PinState, Prior, ReactionKey, ReactionState,
+    Target,
 };
 use crate::domain::settings::Policy;
 use crate::domain::{
@@ -76,6 +77,12 @@ pub(super) const REACTIONS: &str = "\
     join reaction r on r.conversation_id = k.conversation_id and r.message_seq = k.message_seq and r.emoji = k.emoji
         and r.user_id = k.user_id";
 
+/// All of a conversation: there are few.
+pub(super) const PINS: &str = "\
+    select p.message_id, p.pinned_by, p.pinned_at, p.seq
+    from unnest($1::uuid[], $2::uuid[]) k(first, last)
+    join pin p on p.message_id >= k.first and p.message_id <= k.last";
+
 pub(super) const PERSONALS: &str = "\
     select p.conversation_id, p.user_id, p.is_pinned, p.muted_until, p.read_receipts
     from unnest($1::uuid[], $2::uuid[]) k(conversation_id, user_id)
@@ -104,6 +111,7 @@ pub(super) struct Wants {
     reaction_messages: Vec<Seq>,
     reaction_emojis: Vec<String>,
     reaction_users: Vec<UserId>,
+    pinned: Vec<ConversationId>,
     personal_conversations: Vec<ConversationId>,
     personal_users: Vec<UserId>,
     invite_conversations: Vec<ConversationId>,
@@ -133,6 +141,8 @@ impl Wants {
         (wants.member_conversations, wants.member_users) = members.into_iter().unzip();
         wants.targets.sort_unstable();
         wants.targets.dedup();
+        wants.pinned.sort_unstable();
+        wants.pinned.dedup();
         wants
     }
 
@@ -150,7 +160,11 @@ impl Wants {
                 self.prior_last.push(id.message(Seq(SEQ_MAX)));
                 self.targets.extend(message.message.reply_to.filter(|quoted| quoted.conversation() == id));
             }
-            Command::Recall { message } | Command::Hide { message } => self.add_target(id, *message),
+            Command::Hide { message } => self.add_target(id, *message),
+            Command::Recall { message } | Command::Pin { message, .. } => {
+                self.add_target(id, *message);
+                self.pinned.push(id);
+            }
             Command::Edit { message, .. } => {
                 self.add_target(id, *message);
                 self.edited.push(id.message(*message));
@@ -215,6 +229,7 @@ struct Answers {
     targets: Vec<Row>,
     hiders: Vec<Row>,
     reactions: Vec<Row>,
+    pins: Vec<Row>,
     personals: Vec<Row>,
     invites: Vec<Row>,
 }
@@ -238,7 +253,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         Mode::Free => &statements.lock_free,
     };
     // All are sent in this order before the first answer is awaited.
-    let (begun, rows, status, existing, priors, members, targets, hiders, reactions, personals, invites) = join!(
+    let (begun, rows, status, existing, priors, members, targets, hiders, reactions, pins, personals, invites) = join!(
         client.batch_execute("BEGIN"),
         async { client.query(lock, &[&wants.ids]).await },
         async { client.query(&statements.status, &[&wants.slots]).await },
@@ -281,6 +296,14 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
             client.query(&statements.reactions, &[conversations, messages, emojis, users]).await
         },
         async {
+            if wants.pinned.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ends = wants.pinned.iter().map(|id| (id.message(Seq::ZERO), id.message(Seq(SEQ_MAX))));
+            let (first, last): (Vec<MessageId>, Vec<MessageId>) = ends.unzip();
+            client.query(&statements.pins, &[&first, &last]).await
+        },
+        async {
             if wants.personal_users.is_empty() {
                 return Ok(Vec::new());
             }
@@ -303,6 +326,7 @@ async fn ask(link: &Link, wants: &Wants, mode: Mode) -> Result<Answers, tokio_po
         targets: targets?,
         hiders: hiders?,
         reactions: reactions?,
+        pins: pins?,
         personals: personals?,
         invites: invites?,
     })
@@ -346,6 +370,16 @@ fn decode(answers: &Answers, policy: Policy) -> Result<Found, StorageError> {
         };
         let state = ReactionState { is_present: row.try_get(4)?, seq: row.try_get(5)?, is_changed: false };
         book.reactions.insert(key, state);
+    }
+    for row in &answers.pins {
+        let state = PinState {
+            by: row.try_get(1)?,
+            at: row.try_get(2)?,
+            seq: row.try_get(3)?,
+            is_present: true,
+            is_changed: false,
+        };
+        book.pins.insert(row.try_get(0)?, state);
     }
     for row in &answers.personals {
         let personal = Personal {

@@ -74,6 +74,15 @@ pub(super) const REACTIONS: &str = "\
     on conflict (conversation_id, message_seq, emoji, user_id) do update
         set is_present = excluded.is_present, seq = excluded.seq";
 
+pub(super) const PINS: &str = "\
+    insert into pin (message_id, pinned_by, pinned_at, seq)
+    select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int8[])
+    on conflict (message_id) do update
+        set pinned_by = excluded.pinned_by, pinned_at = excluded.pinned_at, seq = excluded.seq";
+
+pub(super) const UNPINS: &str = "\
+    delete from pin p using unnest($1::uuid[]) u(message_id) where p.message_id = u.message_id";
+
 pub(super) const MENTIONS: &str = "\
     insert into mention (conversation_id, user_id, seq) select * from unnest($1::uuid[], $2::uuid[], $3::int8[])";
 
@@ -146,6 +155,8 @@ columns!(MemberColumns<'a> {
 columns!(ReactionColumns<'a> {
     conversation: ConversationId, message: Seq, emoji: &'a str, user: UserId, is_present: bool, seq: Seq,
 });
+columns!(PinColumns<'a> { message: MessageId, by: UserId, at: Timestamp, seq: Seq });
+columns!(UnpinColumns<'a> { message: MessageId });
 columns!(MentionColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
 columns!(HideColumns<'a> { user: UserId, message: MessageId });
 columns!(ReadMarkColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
@@ -167,6 +178,8 @@ pub(super) struct Changes<'a> {
     joined: JoinedColumns<'a>,
     members: MemberColumns<'a>,
     reactions: ReactionColumns<'a>,
+    pins: PinColumns<'a>,
+    unpins: UnpinColumns<'a>,
     mentions: MentionColumns<'a>,
     personals: PersonalColumns<'a>,
     invites: InviteColumns<'a>,
@@ -210,6 +223,16 @@ impl<'a> Changes<'a> {
             columns.user.push(key.user);
             columns.is_present.push(state.is_present);
             columns.seq.push(state.seq);
+        }
+        for (message, state) in model.book.pins.iter().filter(|(_, state)| state.is_changed) {
+            if !state.is_present {
+                changes.unpins.message.push(*message);
+                continue;
+            }
+            changes.pins.message.push(*message);
+            changes.pins.by.push(state.by);
+            changes.pins.at.push(state.at);
+            changes.pins.seq.push(state.seq);
         }
         for (message, user) in &model.book.mentions {
             changes.mentions.conversation.push(message.conversation());
@@ -377,7 +400,7 @@ pub(super) async fn write(
     end: impl Future<Output = Result<(), tokio_postgres::Error>>,
 ) -> Result<(), tokio_postgres::Error> {
     let Changes { entries, pairs, groups, details, .. } = changes;
-    let Changes { bodies, joined, members, reactions, mentions, personals, .. } = changes;
+    let Changes { bodies, joined, members, reactions, pins, unpins, mentions, personals, .. } = changes;
     let Changes { invites, hides, read_marks, outbox, now, .. } = changes;
     let results = join!(
         write!(link, insert_entries, entries, id, client_key, sender, name, kind, body, temp_id, sent_hash, ordinal, created_at; &boot.0),
@@ -431,6 +454,8 @@ pub(super) async fn write(
             members, conversation, user, role, left_seq, read_seq, read_ordinal, received, muted_until, has_moved
         ),
         write!(link, upsert_reactions, reactions, conversation, message, emoji, user, is_present, seq),
+        write!(link, upsert_pins, pins, message, by, at, seq),
+        write!(link, delete_pins, unpins, message),
         write!(link, insert_mentions, mentions, conversation, user, seq),
         write!(link, upsert_personals, personals, conversation, user, is_pinned, muted_until, read_receipts),
         write!(link, update_invites, invites, conversation, secret, uses),
@@ -453,5 +478,7 @@ pub(super) async fn write(
     results.11?;
     results.12?;
     results.13?;
-    results.14
+    results.14?;
+    results.15?;
+    results.16
 }
