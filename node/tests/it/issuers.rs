@@ -97,7 +97,7 @@ fn id_of(subject: &str) -> Uuid {
 }
 
 /// Nodes that accept the issuer, with keys as `change` says.
-async fn cluster(nodes: usize, change: impl Fn(&mut Issuer) + 'static) -> Cluster {
+async fn cluster(nodes: usize, change: impl Fn(&mut Issuer) + Send + Sync + 'static) -> Cluster {
     let configure = move |config: &mut Config| {
         let mut issuer = Issuer { issuer: ISSUER.to_owned(), audience: "chat".to_owned(), ..Issuer::default() };
         change(&mut issuer);

@@ -8,4 +8,3 @@ mod nodes_leave;
 mod nodes_stop;
 mod postgres_away;
 mod redis_away;
-mod redis_wire;

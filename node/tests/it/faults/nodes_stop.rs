@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::chatter::now_ms;
 use super::load::{LOAD_ARGUMENTS, Load, assert_within};
-use super::redis_wire::redis;
 use crate::support::dev::DevCluster;
 use crate::support::eventually_within;
+use crate::support::redis_wire::redis;
 
 /// A little longer than a node's read of its inbox waits for entries.
 const READ_WAITS: Duration = Duration::from_millis(1_300);

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::chatter::now_ms;
 use super::load::{LOAD_ARGUMENTS, Load, assert_within, slowest};
-use super::redis_wire::redis;
 use crate::support::dev::DevCluster;
+use crate::support::redis_wire::redis;
 use crate::support::{Device, eventually_within};
 
 /// As DESIGN 9 has it.

@@ -1,6 +1,7 @@
 //! Nodes in this process: real applications with real sockets, over databases and a key prefix of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use herald_node::app::App;
 use herald_node::config::{Config, Key};
@@ -21,7 +22,7 @@ pub struct Setup {
     redis_url: Option<String>,
     directory_url: Option<String>,
     shard_urls: Option<Vec<String>>,
-    configure: Vec<Box<dyn Fn(&mut Config)>>,
+    configure: Vec<Box<dyn Fn(&mut Config) + Send + Sync>>,
 }
 
 impl Setup {
@@ -60,7 +61,7 @@ impl Setup {
         })
     }
 
-    pub fn configure(mut self, change: impl Fn(&mut Config) + 'static) -> Self {
+    pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.configure.push(Box::new(change));
         self
     }
@@ -68,8 +69,9 @@ impl Setup {
     pub async fn start(self) -> Cluster {
         let databases = Databases::new(self.shards).await;
         let key_prefix = format!("t{}:", services::unique());
-        let mut cluster =
-            Cluster { nodes: Vec::new(), databases, key_prefix, http: reqwest::Client::new(), setup: self };
+        // Nodes close connections on which no request comes for 5 s; one that is just being closed is not to be used again.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap();
+        let mut cluster = Cluster { nodes: Vec::new(), databases, key_prefix, http, setup: self };
         for index in 0..cluster.setup.nodes {
             let node = cluster.start_node(index).await;
             cluster.nodes.push(Some(node));

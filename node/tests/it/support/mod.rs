@@ -7,6 +7,7 @@ pub mod dev;
 pub mod documents;
 pub mod log;
 pub mod own;
+pub mod redis_wire;
 pub mod services;
 
 use std::fs;
