@@ -9,7 +9,8 @@ use super::text::{check_length, check_text};
 /// Shortest and longest username, in code points.
 pub const USERNAME_MIN: usize = 3;
 pub const USERNAME_MAX: usize = 50;
-/// Longest email address, in code points (RFC 5321).
+/// Shortest (`a@b`) and longest email address (RFC 5321), in code points.
+pub const EMAIL_MIN: usize = 3;
 pub const EMAIL_MAX: usize = 254;
 
 /// A username as its user wrote it, and the key by which it is compared.
@@ -66,7 +67,7 @@ pub struct Email {
 
 impl Email {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        check_length("email", text, 3, EMAIL_MAX)?;
+        check_length("email", text, EMAIL_MIN, EMAIL_MAX)?;
         let has_space = text.chars().any(|character| character.is_whitespace() || character.is_control());
         match text.rsplit_once('@') {
             Some((local, host)) if !local.is_empty() && !host.is_empty() && !has_space => {

@@ -9,6 +9,7 @@ use super::ids::UserId;
 use super::message::Mentions;
 use super::notification::NotificationKind;
 use super::patch::Patch;
+use super::text::IDS_MAX;
 use super::timestamp::Timestamp;
 
 /// A schema from its JSON.
@@ -44,7 +45,7 @@ impl JsonSchema for Mentions {
         let user = generator.subschema_for::<UserId>();
         schema_of(json!({
             "description": "Who is mentioned: all members, or these users.",
-            "oneOf": [{"const": "all"}, {"type": "array", "items": user}],
+            "oneOf": [{"const": "all"}, {"type": "array", "items": user, "maxItems": IDS_MAX}],
         }))
     }
 }

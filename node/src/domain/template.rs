@@ -22,7 +22,9 @@ const LANGUAGE_MAX: usize = 35;
 /// Title and content in one language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wording {
+    #[schemars(length(min = 1, max = NOTIFICATION_TITLE_MAX))]
     pub title: String,
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     pub content: String,
 }
 

@@ -12,7 +12,7 @@ use super::text::check_length;
 use super::timestamp::Timestamp;
 
 /// Longest pattern, in code points, and most words of one.
-const PATTERN_MAX: usize = 200;
+pub const PATTERN_MAX: usize = 200;
 const WORDS_MAX: usize = 8;
 /// In a pattern: any one word, and, at its end, all that follows.
 const ANY_WORD: &str = "*";

@@ -37,7 +37,9 @@ pub async fn stats(State(app): State<Arc<App>>, _: Admin) -> HttpResult<Json<Sta
 pub struct AuditQuery {
     #[schemars(with = "Option<UserId>")]
     admin_id: Option<String>,
+    #[schemars(length(max = QUERY_MAX))]
     action: Option<String>,
+    #[schemars(length(max = QUERY_MAX))]
     target: Option<String>,
 }
 

@@ -16,7 +16,9 @@ use crate::app::App;
 use crate::domain::ids::TemplateId;
 use crate::domain::notification::{NewNotification, NotificationKind};
 use crate::domain::template::{Template, Variables, Wording};
-use crate::domain::text::{IDS_MAX, TEMPLATE_NAME_MAX, check_length};
+use crate::domain::text::{
+    CONTENT_MAX, IDS_MAX, NOTIFICATION_TITLE_MAX, TEMPLATE_LANGUAGES_MAX, TEMPLATE_NAME_MAX, check_length,
+};
 use crate::domain::{Refusal, UserId};
 use crate::service::admin::change_template::{TemplateChange, change_template};
 use crate::service::admin::create_template::{NewTemplate, create_template};
@@ -26,12 +28,16 @@ use crate::service::admin::send_notification::{Receivers, Sent, Words, send_noti
 
 #[derive(Deserialize, JsonSchema)]
 pub struct NotificationBody {
+    #[schemars(length(min = 1, max = IDS_MAX))]
     user_ids: Option<Vec<UserId>>,
     all: Option<bool>,
     r#type: Option<String>,
+    #[schemars(length(min = 1, max = NOTIFICATION_TITLE_MAX))]
     title: Option<String>,
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     content: Option<String>,
     data: Option<Value>,
+    #[schemars(length(min = 1, max = TEMPLATE_NAME_MAX))]
     template: Option<String>,
     #[serde(default)]
     variables: BTreeMap<String, Value>,
@@ -84,11 +90,15 @@ pub async fn one(State(app): State<Arc<App>>, _: Admin, Path(id): Path<TemplateI
 
 #[derive(Deserialize, JsonSchema)]
 pub struct TemplateBody {
+    #[schemars(length(min = 1, max = TEMPLATE_NAME_MAX))]
     name: String,
     r#type: Option<String>,
+    #[schemars(length(min = 1, max = NOTIFICATION_TITLE_MAX))]
     title: String,
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     content: String,
     #[serde(default)]
+    #[schemars(extend("maxProperties" = TEMPLATE_LANGUAGES_MAX))]
     languages: BTreeMap<String, Wording>,
 }
 
@@ -109,10 +119,14 @@ pub async fn create(
 
 #[derive(Deserialize, JsonSchema)]
 pub struct TemplatePatch {
+    #[schemars(length(min = 1, max = TEMPLATE_NAME_MAX))]
     name: Option<String>,
     r#type: Option<String>,
+    #[schemars(length(min = 1, max = NOTIFICATION_TITLE_MAX))]
     title: Option<String>,
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     content: Option<String>,
+    #[schemars(extend("maxProperties" = TEMPLATE_LANGUAGES_MAX))]
     languages: Option<BTreeMap<String, Wording>>,
 }
 

@@ -13,7 +13,7 @@ use super::extract::{Json, Page, Paging, Path, created};
 use super::permitted::Admin;
 use super::problem::HttpResult;
 use crate::app::App;
-use crate::domain::topic::{Consumer, Pattern, Subscription, Wish};
+use crate::domain::topic::{Consumer, PATTERN_MAX, Pattern, Subscription, Wish};
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::service::events::subscribe::{list_dead_letters, list_subscriptions, subscribe, unsubscribe};
 
@@ -56,7 +56,9 @@ pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> Http
 pub struct SubscriptionBody {
     #[schemars(extend("enum" = ["alert", "audit"]))]
     consumer: String,
+    #[schemars(length(min = 1, max = PATTERN_MAX))]
     pattern: String,
+    #[schemars(extend("enum" = ["debug", "info", "warning", "error", "critical", null]))]
     level: Option<String>,
 }
 

@@ -12,6 +12,7 @@ use super::permitted::Admin;
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::domain::roles::parse_roles;
+use crate::domain::text::QUERY_MAX;
 use crate::domain::{Timestamp, UserId};
 use crate::service::admin::change_user::{AccountChange, AdminAccount, Reach, change_user};
 use crate::service::admin::end_user_sessions::end_user_sessions;
@@ -55,6 +56,7 @@ impl From<AdminAccount> for AdminUserJson {
 
 #[derive(Deserialize, JsonSchema)]
 pub struct UsersQuery {
+    #[schemars(length(max = QUERY_MAX))]
     pub(super) query: Option<String>,
 }
 

@@ -15,7 +15,9 @@ use super::server::address::{ClientAddress, IsHttps};
 use super::users::UserBody;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::domain::account::AccountKey;
+use crate::auth::password::{PASSWORD_MAX, PASSWORD_MIN};
+use crate::domain::account::{AccountKey, EMAIL_MAX, EMAIL_MIN, USERNAME_MAX, USERNAME_MIN};
+use crate::domain::text::DISPLAY_NAME_MAX;
 use crate::domain::{LoginId, Refusal, Timestamp};
 use crate::service::accounts::issue_tokens::{Origin, Tokens};
 use crate::service::accounts::register::Registration;
@@ -61,9 +63,13 @@ impl TokensBody {
 
 #[derive(Deserialize, JsonSchema)]
 pub struct RegisterBody {
+    #[schemars(length(min = USERNAME_MIN, max = USERNAME_MAX))]
     username: String,
+    #[schemars(length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
     password: String,
+    #[schemars(length(min = EMAIL_MIN, max = EMAIL_MAX))]
     email: Option<String>,
+    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
     display_name: Option<String>,
 }
 

@@ -14,12 +14,15 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::notification::{NewNotification, NotificationKind};
+use crate::domain::text::{CONTENT_MAX, NOTIFICATION_TITLE_MAX};
 use crate::service::notifications::list_broadcasts::list_broadcasts;
 use crate::service::notifications::send_broadcast::{Broadcast, send_broadcast};
 
 #[derive(Deserialize, JsonSchema)]
 pub struct BroadcastBody {
+    #[schemars(length(min = 1, max = NOTIFICATION_TITLE_MAX))]
     title: String,
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     content: String,
     data: Option<Value>,
 }

@@ -22,6 +22,7 @@ use crate::service::notifications::report_event::report_event;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct EventBody {
+    #[schemars(length(min = 1, max = EVENT_TYPE_MAX))]
     r#type: String,
     #[schemars(extend("enum" = ["debug", "info", "warning", "error", "critical"]))]
     level: String,
@@ -40,6 +41,7 @@ pub async fn report(
 
 #[derive(Deserialize, JsonSchema)]
 pub struct EventQuery {
+    #[schemars(length(max = EVENT_TYPE_MAX))]
     r#type: Option<String>,
     #[schemars(extend("enum" = ["debug", "info", "warning", "error", "critical"]))]
     level: Option<String>,

@@ -14,6 +14,7 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::friend_request::Direction;
+use crate::domain::text::REQUEST_MESSAGE_MAX;
 use crate::domain::{Refusal, UserId};
 use crate::service::friends::answer_friend::{accept_friend, reject_friend};
 use crate::service::friends::ask_friend::{Asked, ask_friend};
@@ -23,6 +24,7 @@ use crate::service::friends::list_friends::{FriendView, RequestView, list_friend
 #[derive(Deserialize, JsonSchema)]
 pub struct RequestBody {
     user_id: UserId,
+    #[schemars(length(max = REQUEST_MESSAGE_MAX))]
     message: Option<String>,
 }
 

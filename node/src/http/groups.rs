@@ -40,23 +40,31 @@ fn each_once(field: &'static str, ids: Vec<UserId>, own: Option<UserId>) -> Resu
     Ok(ids.into_iter().filter(|&id| seen.insert(id)).collect())
 }
 
-/// Body of both ways to make a group: `members` and `member_ids` are the same.
+/// Body of both ways to make a group: `members` and `member_ids` are the same; where both are given, both count.
 #[derive(Deserialize, JsonSchema)]
 pub struct CreateBody {
+    #[schemars(length(min = 1, max = GROUP_NAME_MAX))]
     name: String,
+    #[schemars(length(max = IDS_MAX))]
     members: Option<Vec<UserId>>,
+    #[schemars(length(max = IDS_MAX))]
     member_ids: Option<Vec<UserId>>,
+    #[schemars(length(max = AVATAR_URL_MAX))]
     avatar_url: Option<String>,
+    #[schemars(range(min = 1, max = MEMBERS_MAX))]
     max_members: Option<i64>,
+    #[schemars(length(min = 1, max = TEMP_ID_MAX))]
     temp_id: Option<String>,
 }
 
 impl CreateBody {
     fn parse(self, creator: UserId) -> Result<NewGroup, Refusal> {
         let mut faults = Faults::default();
-        let members_field = if self.member_ids.is_some() { "member_ids" } else { "members" };
-        let ids = self.members.or(self.member_ids).unwrap_or_default();
-        let members = faults.take(each_once(members_field, ids, Some(creator)));
+        let members_field = if self.members.is_none() && self.member_ids.is_some() { "member_ids" } else { "members" };
+        let members = faults.take(each_once("members", self.members.unwrap_or_default(), Some(creator)));
+        let member_ids = faults.take(each_once("member_ids", self.member_ids.unwrap_or_default(), Some(creator)));
+        let both = members.into_iter().chain(member_ids).flatten().collect();
+        let members = faults.take(each_once(members_field, both, Some(creator)));
         faults.take(check_length("name", &self.name, 1, GROUP_NAME_MAX));
         if let Some(url) = &self.avatar_url {
             faults.take(check_length("avatar_url", url, 0, AVATAR_URL_MAX));
@@ -94,10 +102,13 @@ pub async fn create(
 
 #[derive(Deserialize, JsonSchema)]
 pub struct UpdateBody {
+    #[schemars(length(min = 1, max = GROUP_NAME_MAX))]
     name: Option<String>,
     #[serde(default)]
+    #[schemars(length(max = AVATAR_URL_MAX))]
     avatar_url: Patch<String>,
     #[serde(default)]
+    #[schemars(length(max = ANNOUNCEMENT_MAX))]
     announcement: Patch<String>,
     muted: Option<bool>,
 }
@@ -150,6 +161,7 @@ pub async fn members(
 
 #[derive(Deserialize, JsonSchema)]
 pub struct UserIdsBody {
+    #[schemars(length(max = IDS_MAX))]
     user_ids: Vec<UserId>,
 }
 

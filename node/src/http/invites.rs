@@ -13,6 +13,7 @@ use super::extract::{Json, OptionalJson, Page, Paging, Path, created};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::domain::invite::{LIFE_MAX_S, USES_MAX};
 use crate::domain::{InviteId, Timestamp, UserId};
 use crate::service::conversations::list_conversations::view_conversation;
 use crate::service::groups::join_group::join_group;
@@ -23,7 +24,9 @@ use crate::service::groups::withdraw_invite::withdraw_invite;
 #[derive(Default, Deserialize, JsonSchema)]
 pub struct MakeBody {
     expires_at: Option<Timestamp>,
+    #[schemars(range(min = 1, max = LIFE_MAX_S))]
     expires_in_s: Option<i64>,
+    #[schemars(range(min = 1, max = USES_MAX))]
     max_uses: Option<i64>,
 }
 

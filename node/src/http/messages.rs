@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::profile::Profile;
 use crate::domain::send::{SendRequest, SendTo};
-use crate::domain::text::{IDS_MAX, TEMP_ID_MAX, check_length};
+use crate::domain::text::{CONTENT_MAX, EMOJI_MAX, IDS_MAX, TEMP_ID_MAX, check_length};
 use crate::domain::{ConversationId, MessageId, Refusal, Timestamp, UserId};
 use crate::protocol::send::SendData;
 use crate::service::messages::edit_message::edit_message_and_wait;
@@ -78,6 +78,7 @@ pub async fn recall(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<
 
 #[derive(Deserialize, JsonSchema)]
 pub struct EditBody {
+    #[schemars(length(min = 1, max = CONTENT_MAX))]
     content: String,
 }
 
@@ -92,11 +93,16 @@ pub async fn edit(
     show(StatusCode::OK, &caller, &read_message(&app, caller.user, MessageId(id)).await?)
 }
 
+/// Of the path.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Emoji(#[schemars(length(min = 1, max = EMOJI_MAX))] String);
+
 /// PUT /messages/{id}/reactions/{emoji}
 pub async fn add_reaction(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((id, emoji)): Path<(Uuid, String)>,
+    Path((id, Emoji(emoji))): Path<(Uuid, Emoji)>,
 ) -> HttpResult<ShowsMessage> {
     react_and_wait(&app, caller.actor(), id, emoji, true).await?;
     show(StatusCode::OK, &caller, &read_message(&app, caller.user, MessageId(id)).await?)
@@ -106,7 +112,7 @@ pub async fn add_reaction(
 pub async fn remove_reaction(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path((id, emoji)): Path<(Uuid, String)>,
+    Path((id, Emoji(emoji))): Path<(Uuid, Emoji)>,
 ) -> HttpResult<StatusCode> {
     react_and_wait(&app, caller.actor(), id, emoji, false).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -121,7 +127,9 @@ pub async fn hide(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uu
 
 #[derive(Deserialize, JsonSchema)]
 pub struct ForwardBody {
+    #[schemars(length(min = 1, max = IDS_MAX))]
     conversation_ids: Vec<Uuid>,
+    #[schemars(length(min = 1, max = TEMP_ID_MAX))]
     temp_id: String,
 }
 

@@ -14,14 +14,14 @@ use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::domain::search::Query as Words;
+use crate::domain::search::{QUERY_MAX, Query as Words};
 use crate::domain::{ConversationId, Refusal, Timestamp, UserId};
 use crate::service::messages::search_messages::{Search, search_messages};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct SearchQuery {
     /// All of these words, in any order.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", length(min = 1, max = QUERY_MAX))]
     q: Option<String>,
     #[schemars(with = "Option<Uuid>")]
     conversation_id: Option<String>,

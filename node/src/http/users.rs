@@ -12,10 +12,11 @@ use super::extract::{Json, Page, Paging, Path, Query};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::auth::password::Password;
+use crate::auth::password::{PASSWORD_MAX, PASSWORD_MIN, Password};
 use crate::domain::patch::Patch;
 use crate::domain::profile::Profile;
 use crate::domain::search_name::SearchQuery;
+use crate::domain::text::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, STATUS_TEXT_MAX};
 use crate::domain::{Refusal, Timestamp, UserId};
 use crate::service::accounts::change_profile::{ProfileChange, read_own_account};
 use crate::service::accounts::issue_tokens::{Account, Origin};
@@ -63,10 +64,13 @@ pub async fn me(State(app): State<Arc<App>>, caller: Caller) -> HttpResult<Json<
 
 #[derive(Deserialize, JsonSchema)]
 pub struct PatchBody {
+    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
     display_name: Option<String>,
     #[serde(default)]
+    #[schemars(length(max = AVATAR_URL_MAX))]
     avatar_url: Patch<String>,
     #[serde(default)]
+    #[schemars(length(max = STATUS_TEXT_MAX))]
     status_text: Patch<String>,
     read_receipts: Option<bool>,
 }
@@ -88,6 +92,7 @@ pub async fn patch_me(
 #[derive(Deserialize, JsonSchema)]
 pub struct PasswordBody {
     current_password: String,
+    #[schemars(length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
     new_password: String,
 }
 
@@ -111,7 +116,7 @@ pub async fn delete_me(State(app): State<Arc<App>>, caller: Caller) -> HttpResul
 #[derive(Deserialize, JsonSchema)]
 pub struct SearchQueryParams {
     /// The beginning of a name, or something like one.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", length(max = DISPLAY_NAME_MAX))]
     query: Option<String>,
 }
 
@@ -138,6 +143,7 @@ const PRESENCE_MAX: usize = 200;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct PresenceBody {
+    #[schemars(length(max = PRESENCE_MAX))]
     user_ids: Vec<UserId>,
 }
 

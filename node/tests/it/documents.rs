@@ -55,6 +55,44 @@ fn every_route_is_described() {
     assert!(lacking.is_empty(), "what is missing:\n{}", lacking.join("\n"));
 }
 
+/// Of bodies: what is compared with something kept, looked up, or one of a few words has no length of its own.
+const WITHOUT_LENGTH: &[&str] = &[
+    "auth_login",
+    "users_login",
+    "auth_refresh",
+    "auth_logout",
+    "users_me_password.current_password",
+    "groups_join",
+    "roles",
+    "admin_notifications.type",
+    "admin_notifications.language",
+    "notification_templates.type",
+    "notification_templates_id.type",
+];
+
+#[test]
+fn every_text_and_list_of_a_body_says_how_long_it_may_be() {
+    let mut lacking = Vec::new();
+    for (_, _, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let is = |kind: &str| match &property["type"] {
+                Value::Array(kinds) => kinds.contains(&json!(kind)),
+                only => only == kind,
+            };
+            let is_free = is("string") && property.get("enum").is_none() && property.get("format").is_none();
+            let lacks =
+                is_free && property.get("maxLength").is_none() || is("array") && property.get("maxItems").is_none();
+            let field = format!("{id}.{name}");
+            if lacks && !WITHOUT_LENGTH.iter().any(|word| field.contains(word)) {
+                lacking.push(field);
+            }
+        }
+    }
+    assert!(lacking.is_empty(), "without maxLength or maxItems: {lacking:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_described_route_answers_under_both_prefixes() {
     let cluster = Cluster::start(1).await;

@@ -2,6 +2,7 @@
 //! what is permitted of worlds of their own.
 
 mod cast;
+mod lengths;
 mod table;
 
 use std::collections::BTreeSet;
