@@ -17,6 +17,8 @@ struct Shown {
     pinned: Value,
     muted_until: Value,
     unread_count: Value,
+    /// Mine are shown, and so are the other's.
+    shows_positions: bool,
     /// Of the other's reading.
     peer_read_seq: Value,
     /// By seq: content, or null once recalled or hidden.
@@ -34,6 +36,7 @@ impl Default for Shown {
             pinned: json!(false),
             muted_until: Value::Null,
             unread_count: json!(0),
+            shows_positions: true,
             peer_read_seq: json!(0),
             messages: BTreeMap::new(),
             hidden: BTreeSet::new(),
@@ -92,6 +95,10 @@ impl Shown {
             "conversation/settings" => {
                 self.pinned = data["pinned"].clone();
                 self.muted_until = data["muted_until"].clone();
+                self.shows_positions = data["read_receipts"] != false;
+                if !self.shows_positions {
+                    self.peer_read_seq = Value::Null;
+                }
             }
             "read/" => self.peer_reads(seq),
             "unread_count_update/" => self.unread_count = data["unread_count"].clone(),
@@ -114,7 +121,7 @@ impl Shown {
     }
 
     fn peer_reads(&mut self, seq: i64) {
-        if self.peer_read_seq.as_i64().is_some_and(|before| before < seq) {
+        if self.shows_positions && self.peer_read_seq.as_i64().is_none_or(|before| before < seq) {
             self.peer_read_seq = json!(seq);
         }
     }
@@ -131,6 +138,7 @@ impl Shown {
         self.peer_read_seq = page["peer_read_seq"].clone();
         self.pinned = page["settings"]["pinned"].clone();
         self.muted_until = page["settings"]["muted_until"].clone();
+        self.shows_positions = page["settings"]["read_receipts"] != false;
         assert_eq!(self.last_seq, page["last_seq"].as_i64().unwrap(), "{page}");
     }
 }
@@ -144,6 +152,7 @@ async fn as_it_is(cluster: &Cluster, node: usize, reader: &User, chat: &str) -> 
         pinned: one["pinned"].clone(),
         muted_until: one["muted_until"].clone(),
         unread_count: one["unread_count"].clone(),
+        shows_positions: one["read_receipts"] != false,
         peer_read_seq: one["peer_read_seq"].clone(),
         pins: pins["items"].as_array().unwrap().iter().map(|pin| pin["message"]["seq"].as_i64().unwrap()).collect(),
         last_seq: one["last_seq"].as_i64().unwrap(),
@@ -281,6 +290,9 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
         "alice unmutes and unpins it",
         "alice writes",
         "bob reads",
+        "alice hides positions",
+        "bob reads unseen",
+        "alice shows positions",
         "bob reacts",
         "alice reacts",
         "alice takes it back",
@@ -315,6 +327,12 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
             "alice unmutes and unpins it" => pair.settings(json!({"muted_until": null, "pinned": false})).await,
             "alice writes" => messages.push(pair.say(&alice, step).await),
             "bob reads" => pair.read(&bob, json!({"seq": 4})).await,
+            "alice hides positions" => pair.settings(json!({"read_receipts": false})).await,
+            "bob reads unseen" => {
+                messages.push(pair.say(&alice, step).await);
+                pair.read(&bob, json!({})).await;
+            }
+            "alice shows positions" => pair.settings(json!({"read_receipts": null})).await,
             "bob reacts" => {
                 drop(pair.call(&bob, Method::PUT, &format!("{}/reactions/👍", message(3)), json!({})).await);
             }
@@ -370,7 +388,7 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
         away.sync(&cluster, number % 2, &alice, &pair.chat).await;
         assert!(is_same(&away.shown, &truth), "after {step} a sync shows\n{:?}\nand there is\n{truth:?}", away.shown);
     }
-    assert_eq!(messages.len(), 6);
+    assert_eq!(messages.len(), 7);
     // Nothing changed the state that no frame told of: what still waits changes nothing.
     let before = there.shown.clone();
     for frame in there.device.take_waiting().iter().filter(|frame| frame["data"]["conversation_id"] == *pair.chat) {

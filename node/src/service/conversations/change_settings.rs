@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::mark_read::tell_positions;
 use super::resolve::resolve;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
@@ -42,5 +43,10 @@ pub async fn change_settings(
         other => return Err(Error::internal(format!("settings came out as {other:?}"))),
     };
     signal::signal_users(app, &[user], &conversation_settings(&data), None).await;
+    if read_receipts.is_some()
+        && let Err(error) = tell_positions(app, user, conversation).await
+    {
+        tracing::debug!(%error, "nobody is told of positions that may be seen again");
+    }
     Ok(())
 }

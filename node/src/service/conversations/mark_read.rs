@@ -91,6 +91,22 @@ async fn tell_reader(
     }
 }
 
+/// Of a pair, each position to the other where he may see it: after one of them lets his be seen again, nothing else says how far they
+/// have come meanwhile.
+pub(super) async fn tell_positions(app: &App, user: UserId, conversation: ConversationRef) -> Result<()> {
+    let shard = app.shards.of(conversation.id())?;
+    let states = read_states(shard, user, &[conversation.id()]).await?;
+    let Some(State { read_seq, side: Side::Direct { peer, peer_read_seq, .. }, .. }) = states.first() else {
+        return Ok(());
+    };
+    for (reader, seq) in [(user, *read_seq), (*peer, *peer_read_seq)] {
+        if seq > Seq::ZERO {
+            tell_others(app, reader, conversation, seq).await?;
+        }
+    }
+    Ok(())
+}
+
 /// `read` to the others who may see it.
 async fn tell_others(app: &App, reader: UserId, conversation: ConversationRef, seq: Seq) -> Result<()> {
     let shard = app.shards.of(conversation.id())?;
