@@ -71,7 +71,8 @@ pub struct Event {
     pub user_id: UserId,
     pub r#type: String,
     pub level: String,
-    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    /// Any JSON.
+    #[schemars(with = "serde_json::Value")]
     pub payload: Box<RawValue>,
     pub created_at: Timestamp,
 }

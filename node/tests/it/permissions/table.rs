@@ -406,6 +406,7 @@ fn told() -> Vec<Line> {
         ("GET /broadcasts", NONE, anyone(200)),
         ("POST /broadcasts", BROADCAST, system(201)),
         ("POST /events", EVENT, anyone(201)),
+        ("POST /events", r#"{"type":"test.matrix","level":"info","payload":[0]}"#, anyone(201)),
         ("GET /events", NONE, system(200)),
     ]
 }
