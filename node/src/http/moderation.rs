@@ -60,8 +60,9 @@ pub async fn list(
     paging: Paging,
 ) -> HttpResult<Json<Page<ModeratedUserJson>>> {
     let found = find_users(&app, query.query.as_deref(), false, paging.after()?, paging.limit + 1).await?;
-    let items = found.into_iter().map(ModeratedUserJson::from).collect();
-    Ok(Json(Page::of(items, paging.limit, |last: &ModeratedUserJson| last.id)))
+    let page = Page::of(found, paging.limit, |(_, place)| place.clone());
+    let items = page.items.into_iter().map(|(found, _)| found.into()).collect();
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }
 
 /// GET /moderation/users/{id}

@@ -142,7 +142,11 @@ const WORDS: &[Words] = &[
     words("PATCH /admin/notification-templates/{id}", "Changes a template.", &[]),
     words("DELETE /admin/notification-templates/{id}", "Deletes a template.", &[]),
     words("POST /admin/notifications", "Tells some users, or all.", &[NotFound]),
-    words("GET /admin/users", "Accounts, as administrators see them.", &[]),
+    words(
+        "GET /admin/users",
+        "Accounts, as administrators see them: all, or those found by how a name or address begins.",
+        &[],
+    ),
     words("GET /admin/users/{id}", "An account, as administrators see it.", &[]),
     words("PATCH /admin/users/{id}", "Disables an account or gives it roles.", &[]),
     words("DELETE /admin/users/{id}/sessions", "Ends all logins of a user.", &[]),

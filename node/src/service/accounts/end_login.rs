@@ -13,7 +13,7 @@ pub async fn log_out(app: &App, token: &str) -> Result<()> {
     let Some(token) = RefreshToken::parse(token).filter(|token| token.is_genuine(&app.keys)) else {
         return Ok(());
     };
-    if logins::end_login(&app.directory, token.login(), app.clock.now()).await? {
+    if logins::end_login(&app.directory, token.login(), None, app.clock.now()).await? {
         follow_changes::announce_ended_logins(app, &[token.login()]);
     }
     Ok(())
@@ -21,7 +21,7 @@ pub async fn log_out(app: &App, token: &str) -> Result<()> {
 
 /// Ends one of the caller's logins, this one too.
 pub async fn end_login(app: &App, caller: &Caller, login: LoginId) -> Result<()> {
-    if !logins::end_own_login(&app.directory, login, caller.user, app.clock.now()).await? {
+    if !logins::end_login(&app.directory, login, Some(caller.user), app.clock.now()).await? {
         return Err(Refusal::NotFound.into());
     }
     follow_changes::announce_ended_logins(app, &[login]);

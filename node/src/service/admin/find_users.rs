@@ -1,29 +1,71 @@
-//! Users for administrators and moderators: all, or those whose name (for administrators: or address) has a text within; disabled and
-//! deleted ones too.
+//! Users for administrators and moderators: all, or those of whom the username, a word of the display name or, for administrators, the
+//! address begins with a text; disabled and deleted ones too.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::account::fold;
-use crate::domain::text::{QUERY_MAX, check_length};
+use crate::domain::search_name::SearchQuery;
 use crate::domain::{Refusal, UserId};
 use crate::error::Result;
+use crate::service::people::index_names::index_names;
 use crate::storage::directory::admin_accounts::{self, AdminAccount};
 
-/// In the order of their ids, after `after`.
+/// The place of a user in a list, as a cursor says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Place {
+    /// Among all.
+    All(UserId),
+    /// Found by this.
+    Found(String, UserId),
+}
+
+/// Up to `limit` users after a place: in the order of their ids, or of what they are found by.
 pub async fn find_users(
     app: &App,
     query: Option<&str>,
     by_address: bool,
-    after: Option<UserId>,
+    after: Option<Place>,
     limit: usize,
-) -> Result<Vec<AdminAccount>> {
-    if let Some(query) = query {
-        check_length("query", query, 0, QUERY_MAX)?;
+) -> Result<Vec<(AdminAccount, Place)>> {
+    let query = query.map(|text| SearchQuery::parse("query", text)).transpose()?.flatten();
+    match (query, after) {
+        (None, None) => list(app, UserId(Uuid::nil()), limit).await,
+        (None, Some(Place::All(after))) => list(app, after, limit).await,
+        (Some(query), None) => {
+            index_names(app).await?;
+            find(app, &query, by_address, None, limit).await
+        }
+        (Some(query), Some(Place::Found(key, user))) if !key.contains('\0') => {
+            find(app, &query, by_address, Some((&key, user)), limit).await
+        }
+        _ => Err(Refusal::InvalidCursor.into()),
     }
-    let folded = query.map(fold).filter(|folded| !folded.is_empty());
-    let after = after.unwrap_or(UserId(Uuid::nil()));
-    Ok(admin_accounts::find_accounts(&app.directory, folded.as_deref(), by_address, after, limit).await?)
+}
+
+async fn list(app: &App, after: UserId, limit: usize) -> Result<Vec<(AdminAccount, Place)>> {
+    let found = admin_accounts::list_accounts(&app.directory, after, limit).await?;
+    let placed = found.into_iter().map(|found| {
+        let place = Place::All(found.account.id);
+        (found, place)
+    });
+    Ok(placed.collect())
+}
+
+async fn find(
+    app: &App,
+    query: &SearchQuery,
+    by_address: bool,
+    after: Option<(&str, UserId)>,
+    limit: usize,
+) -> Result<Vec<(AdminAccount, Place)>> {
+    let found = admin_accounts::find_accounts(&app.directory, query, by_address, after, limit).await?;
+    let placed = found.into_iter().map(|(found, key)| {
+        let place = Place::Found(key, found.account.id);
+        (found, place)
+    });
+    Ok(placed.collect())
 }
 
 pub async fn find_user(app: &App, user: UserId) -> Result<AdminAccount> {

@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 
 use super::Directory;
+use super::logins::end_logins;
 use crate::domain::account::{AccountKey, Email, Username};
 use crate::domain::patch::Patch;
 use crate::domain::{LoginId, Timestamp, UserId};
@@ -17,7 +18,6 @@ pub const STATEMENTS: &[&str] = &[
     READ_ACCOUNT,
     UPDATE_PROFILE,
     REPLACE_PASSWORD,
-    END_OTHER_LOGINS,
     SET_DISABLED,
     SET_ROLES,
     READ_OUT_USERS,
@@ -191,14 +191,6 @@ pub async fn update_profile(
 
 const REPLACE_PASSWORD: &str = "update account set password_hash = $3 where id = $1 and password_hash = $2";
 
-const END_OTHER_LOGINS: &str = "\
-with ended as (
-    update login set ended_at = $3 where user_id = $1 and id <> $2 and ended_at is null returning id
-), told as (
-    insert into change (kind, subject) select 'login_ended', id::text from ended
-)
-select id from ended";
-
 /// Replaces the password that was `old_hash` and ends all logins but `keep`: which they were. `None`: it was changed meanwhile.
 pub async fn change_password(
     directory: &Directory,
@@ -215,9 +207,9 @@ pub async fn change_password(
         transaction.commit().await?;
         return Ok(None);
     }
-    let rows = transaction.query(END_OTHER_LOGINS, &[&user, &keep, &now]).await?;
+    let ended = end_logins(&transaction, user, Some(keep), now).await?;
     transaction.commit().await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_, StorageError>>().map(Some)
+    Ok(Some(ended))
 }
 
 const SET_DISABLED: &str = "\

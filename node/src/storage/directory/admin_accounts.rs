@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 
 use super::accounts::{self, Account};
-use super::{Directory, audit};
+use super::{Directory, audit, logins};
 use crate::domain::audit::{AuditRecord, Author};
 use crate::domain::roles::{AccountRole, may_moderate, permit};
+use crate::domain::search_name::SearchQuery;
 use crate::domain::{LoginId, Timestamp, UserId};
 use crate::storage::StorageError;
 
@@ -20,7 +21,6 @@ pub const STATEMENTS: &[&str] = &[
     HAS_OTHER_ADMIN,
     UPDATE_ACCOUNT,
     TELL_CHANGE,
-    END_LOGINS,
     COUNT_ACCOUNTS,
 ];
 
@@ -47,29 +47,57 @@ select id, username, email, display_name, avatar_url, status_text, roles, read_r
        disabled_at is not null or deleted_at is not null, created_at, null::text, disabled_at, deleted_at
 from account where id > $1 order by id limit $2";
 
+/// In the order of what was found: names, addresses and the taken names of deleted accounts that begin with the query, each account by
+/// the first of them. Each of the three ends as soon as it has a page.
 const FIND_ACCOUNTS: &str = "\
-select id, username, email, display_name, avatar_url, status_text, roles, read_receipts,
-       disabled_at is not null or deleted_at is not null, created_at, null::text, disabled_at, deleted_at
-from account
-where id > $1 and (strpos(username_key, $3) > 0 or strpos(lower(display_name), $3) > 0 or $4 and strpos(email_key, $3) > 0)
-order by id limit $2";
+with found as (
+    (select s.name as key, s.user_id as id from search_name s
+     where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($3, $4)
+       and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $1 and e.name < s.name)
+       and not ($6 and exists (select from account o where o.id = s.user_id and o.email_key collate \"C\" >= $1
+                       and o.email_key collate \"C\" < s.name))
+     order by s.name, s.user_id limit $5)
+    union
+    (select m.email_key collate \"C\", m.id from account m
+     where $6 and m.email_key is not null and m.email_key collate \"C\" >= $1 and m.email_key collate \"C\" < $2 and (m.email_key collate \"C\", m.id) > ($3, $4)
+       and not exists (select from search_name e where e.user_id = m.id and e.name >= $1
+                       and e.name < m.email_key collate \"C\")
+     order by m.email_key collate \"C\", m.id limit $5)
+    union
+    (select d.username_key collate \"C\", d.id from account d
+     where d.deleted_at is not null and d.username_key collate \"C\" >= $1 and d.username_key collate \"C\" < $2
+       and (d.username_key collate \"C\", d.id) > ($3, $4)
+     order by d.username_key collate \"C\", d.id limit $5)
+)
+select a.id, a.username, a.email, a.display_name, a.avatar_url, a.status_text, a.roles, a.read_receipts,
+       a.disabled_at is not null or a.deleted_at is not null, a.created_at, null::text, a.disabled_at, a.deleted_at, f.key
+from found f join account a on a.id = f.id order by f.key, f.id limit $5";
 
-/// In the order of their ids, after `after`; with `folded` those whose username, display name or, where it may be
-/// asked for, address has it within.
-pub async fn find_accounts(
+/// All, in the order of their ids, after `after`.
+pub async fn list_accounts(
     directory: &Directory,
-    folded: Option<&str>,
-    by_address: bool,
     after: UserId,
     limit: usize,
 ) -> Result<Vec<AdminAccount>, StorageError> {
     let client = directory.client().await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = match folded {
-        None => client.query(LIST_ACCOUNTS, &[&after, &limit]).await?,
-        Some(folded) => client.query(FIND_ACCOUNTS, &[&after, &limit, &folded, &by_address]).await?,
-    };
-    rows.iter().map(admin_account_of).collect()
+    client.query(LIST_ACCOUNTS, &[&after, &limit]).await?.iter().map(admin_account_of).collect()
+}
+
+/// Those of whom something begins with the query, and what that is, after such a text and user. Addresses count only where they may be
+/// asked for.
+pub async fn find_accounts(
+    directory: &Directory,
+    query: &SearchQuery,
+    by_address: bool,
+    after: Option<(&str, UserId)>,
+    limit: usize,
+) -> Result<Vec<(AdminAccount, String)>, StorageError> {
+    let client = directory.client().await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (key, user) = after.unwrap_or((&query.beginning, UserId::ALL));
+    let rows = client.query(FIND_ACCOUNTS, &[&query.beginning, &query.end, &key, &user, &limit, &by_address]).await?;
+    rows.iter().map(|row| Ok((admin_account_of(row)?, row.try_get(13)?))).collect()
 }
 
 const READ_ADMIN_ACCOUNT: &str = "\
@@ -190,14 +218,6 @@ pub async fn change_account(
     Ok(Changed::Done(Box::new(new)))
 }
 
-const END_LOGINS: &str = "\
-with ended as (
-    update login set ended_at = $2 where user_id = $1 and ended_at is null returning id
-), told as (
-    insert into change (kind, subject) select 'login_ended', id::text from ended
-)
-select id from ended";
-
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// Which they were.
@@ -224,8 +244,7 @@ pub async fn end_logins(
         transaction.commit().await?;
         return Ok(Ended::OutOfReach);
     }
-    let rows = transaction.query(END_LOGINS, &[&user, &now]).await?;
-    let logins = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<LoginId>, StorageError>>()?;
+    let logins = logins::end_logins(&transaction, user, None, now).await?;
     let (target, after) = (user.to_string(), json!({"ended": logins}));
     let record =
         AuditRecord { author, action: "user.end_sessions", target: Some(&target), before: None, after: Some(&after) };
@@ -234,15 +253,32 @@ pub async fn end_logins(
     Ok(Ended::Done(logins))
 }
 
+/// Exact up to a bound, above it what the planner thinks: counting would read all of them. No count comes out smaller than the bound.
 const COUNT_ACCOUNTS: &str = "\
-select count(*), count(*) filter (where disabled_at is not null and deleted_at is null),
-       count(*) filter (where deleted_at is not null)
-from account";
+with exact as (
+    select (select count(*) from (select from account limit $1) t) as total,
+           (select count(*) from (select from account where disabled_at is not null and deleted_at is null limit $1) t)
+               as disabled,
+           (select count(*) from (select from account where deleted_at is not null limit $1) t) as deleted
+), estimate as (
+    select coalesce(max(reltuples) filter (where relname = 'account'), 0)::int8 as total,
+           coalesce(max(reltuples) filter (where relname = 'account_disabled'), 0)::int8 as disabled,
+           coalesce(max(reltuples) filter (where relname = 'account_deleted'), 0)::int8 as deleted
+    from pg_class
+    where oid in ('account'::regclass, 'account_disabled'::regclass, 'account_deleted'::regclass)
+)
+select case when x.total < $1 then x.total else greatest(x.total, e.total) end,
+       case when x.disabled < $1 then x.disabled else greatest(x.disabled, e.disabled) end,
+       case when x.deleted < $1 then x.deleted else greatest(x.deleted, e.deleted) end
+from exact x, estimate e";
 
-/// How many accounts there are, and how many of them are disabled and deleted.
+/// Accounts of a kind that are counted one by one.
+const COUNTED_MAX: i64 = 10_000;
+
+/// How many accounts there are, and how many of them are disabled and deleted. Estimates where there are many.
 pub async fn count_accounts(directory: &Directory) -> Result<(i64, i64, i64), StorageError> {
     let client = directory.client().await?;
-    let row = client.query_one(COUNT_ACCOUNTS, &[]).await?;
+    let row = client.query_one(COUNT_ACCOUNTS, &[&COUNTED_MAX]).await?;
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 

@@ -7,9 +7,10 @@ use super::accounts::Account;
 use crate::domain::rotation::{Presented, Rotation, RotationState, TokenHash, rotate};
 use crate::domain::{LoginId, Timestamp, UserId};
 use crate::storage::StorageError;
+use crate::storage::pool::Transaction;
 
 pub const STATEMENTS: &[&str] =
-    &[INSERT_LOGIN, LOCK_LOGIN, ADVANCE_LOGIN, TOUCH_LOGIN, END_LOGIN, END_OWN_LOGIN, LIST_LOGINS, FORGET_LOGINS];
+    &[INSERT_LOGIN, LOCK_LOGIN, ADVANCE_LOGIN, TOUCH_LOGIN, END_LOGIN, END_LOGINS, LIST_LOGINS, FORGET_LOGINS];
 
 /// What a new login begins with.
 #[derive(Clone, Debug)]
@@ -106,7 +107,7 @@ pub async fn rotate_login(
             Rotated::Good(index, Box::new(account))
         }
         Rotation::End => {
-            transaction.execute(END_LOGIN, &[&login, &now]).await?;
+            transaction.execute(END_LOGIN, &[&login, &None::<UserId>, &now]).await?;
             Rotated::Ended
         }
     };
@@ -114,33 +115,41 @@ pub async fn rotate_login(
     Ok(outcome)
 }
 
+/// Of this user, where one is given.
 const END_LOGIN: &str = "\
 with ended as (
-    update login set ended_at = $2 where id = $1 and ended_at is null returning id
+    update login set ended_at = $3 where id = $1 and ($2::uuid is null or user_id = $2) and ended_at is null returning id
 )
 insert into change (kind, subject) select 'login_ended', id::text from ended";
 
-/// Ends a login, whoever's. False: there is none, or it has ended.
-pub async fn end_login(directory: &Directory, login: LoginId, now: Timestamp) -> Result<bool, StorageError> {
-    let client = directory.client().await?;
-    Ok(client.execute(END_LOGIN, &[&login, &now]).await? == 1)
-}
-
-const END_OWN_LOGIN: &str = "\
-with ended as (
-    update login set ended_at = $3 where id = $1 and user_id = $2 and ended_at is null returning id
-)
-insert into change (kind, subject) select 'login_ended', id::text from ended";
-
-/// Ends a login of this user. False: it has none like that, or it has ended.
-pub async fn end_own_login(
+/// Ends a login, of `user` or whoever's. False: there is none like that, or it has ended.
+pub async fn end_login(
     directory: &Directory,
     login: LoginId,
-    user: UserId,
+    user: Option<UserId>,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let client = directory.client().await?;
-    Ok(client.execute(END_OWN_LOGIN, &[&login, &user, &now]).await? == 1)
+    Ok(client.execute(END_LOGIN, &[&login, &user, &now]).await? == 1)
+}
+
+const END_LOGINS: &str = "\
+with ended as (
+    update login set ended_at = $3 where user_id = $1 and id is distinct from $2 and ended_at is null returning id
+), told as (
+    insert into change (kind, subject) select 'login_ended', id::text from ended
+)
+select id from ended";
+
+/// Ends all logins of a user, but one where one is to be kept: which they were.
+pub(super) async fn end_logins(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    keep: Option<LoginId>,
+    now: Timestamp,
+) -> Result<Vec<LoginId>, StorageError> {
+    let rows = transaction.query(END_LOGINS, &[&user, &keep, &now]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// A login as its user sees it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use super::create::create;
@@ -21,8 +21,6 @@ use crate::storage::shard::crash::Point;
 
 /// Longest round trip one. Locks and statements have limits of their own below it, so a server that takes longer is away.
 const READ_LIMIT: Duration = Duration::from_millis(1_500);
-/// How often a lane looks at its queue while it waits for a COMMIT.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Times that one request's conversation row may be made before it is given up.
 const CREATE_TRIES: u8 = 3;
 /// Times that a batch is run again after a deadlock.
@@ -75,13 +73,13 @@ fn meaning_of(error: &tokio_postgres::Error) -> Meaning {
 
 impl Lane {
     /// Runs one batch. Whatever happens, every request of it is answered, waits again, or is unclear.
-    pub(super) async fn run_batch(&mut self, link: &Link, batch: Vec<Queued>, mode: Mode) -> After {
+    pub(super) async fn run_batch(&mut self, link: &Link, mut batch: Vec<Queued>, mode: Mode) -> After {
         if batch.is_empty() {
             return After::GoOn;
         }
         let unknown = self.unknown_of(&batch);
         if !unknown.is_empty()
-            && let Err(error) = self.make_rows(link, unknown).await
+            && let Err(error) = self.make_rows(link, unknown, &mut batch).await
         {
             return self.failed(link, batch, mode, error).await;
         }
@@ -90,7 +88,7 @@ impl Lane {
         let policy = (self.context.providers.policy)();
         // Boxed, as all that follows: a dozen statements in flight are a large future.
         let reading = lock_and_read(link, &wants, mode, policy).boxed();
-        let found = match timeout(READ_LIMIT, reading).await {
+        let found = match self.wait_for(timeout(READ_LIMIT, reading), &mut []).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return self.failed(link, batch, mode, error).await,
             Err(_) => {
@@ -154,30 +152,6 @@ impl Lane {
         }
     }
 
-    /// Waits for a commit as long as its connection lives. Meanwhile those who have waited too long are told `unavailable`,
-    /// which says that it is unknown.
-    async fn wait_for<T>(&mut self, commit: impl Future<Output = T>, batch: &mut [Queued]) -> T {
-        let mut commit = std::pin::pin!(commit);
-        let mut look = interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        look.reset();
-        loop {
-            tokio::select! {
-                result = &mut commit => return result,
-                _ = look.tick() => {
-                    self.take_queue();
-                    let now = Instant::now();
-                    self.waiting.refuse_older(super::ANSWER_LIMIT, now);
-                    for queued in batch.iter_mut() {
-                        if now.saturating_duration_since(queued.since) > super::ANSWER_LIMIT {
-                            queued.answer_unavailable();
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Conversations that a batch may begin and that are not known to have a row.
     fn unknown_of(&self, batch: &[Queued]) -> Vec<ConversationRef> {
         let mut unknown: Vec<ConversationRef> = batch
@@ -192,22 +166,27 @@ impl Lane {
     }
 
     /// Makes those rows, where they are not there.
-    async fn make_rows(&mut self, link: &Link, mut unknown: Vec<ConversationRef>) -> Result<(), StorageError> {
+    async fn make_rows(
+        &mut self,
+        link: &Link,
+        mut unknown: Vec<ConversationRef>,
+        batch: &mut [Queued],
+    ) -> Result<(), StorageError> {
+        let away = StorageError::Unavailable(None);
         let ids: Vec<_> = unknown.iter().map(ConversationRef::id).collect();
-        let making = async {
-            // A look first: after a start nearly all are there, and making them would cost a commit.
-            let rows = link.client.query(&link.statements.existing, &[&ids]).await?;
-            for row in rows {
-                self.known.insert(row.try_get(0)?);
-            }
-            unknown.retain(|reference| !self.known.contains(&reference.id()));
-            if !unknown.is_empty() {
-                create(link, unknown.clone()).await?;
-            }
-            Ok::<_, StorageError>(())
-        };
-        // Its one statement has the server's own limit; a COMMIT that waits for a standby may take longer than a read.
-        timeout(READ_LIMIT * 2, making).await.unwrap_or(Err(StorageError::Unavailable(None)))?;
+        // A look first: after a start nearly all are there, and making them would cost a commit.
+        let looking = async { link.client.query(&link.statements.existing, &[&ids]).await };
+        let Ok(rows) = self.wait_for(timeout(READ_LIMIT, looking), batch).await else { return Err(away) };
+        for row in rows? {
+            self.known.insert(row.try_get(0)?);
+        }
+        unknown.retain(|reference| !self.known.contains(&reference.id()));
+        if !unknown.is_empty() {
+            // Its one statement has the server's own limit; a COMMIT that waits for a standby may take longer than a read.
+            let making = create(link, unknown.clone()).boxed();
+            let Ok(made) = self.wait_for(timeout(READ_LIMIT * 2, making), batch).await else { return Err(away) };
+            made?;
+        }
         self.known.extend(unknown.iter().map(ConversationRef::id));
         Ok(())
     }
@@ -250,7 +229,7 @@ impl Lane {
     /// Rolls back and decides what becomes of a batch of which nothing was committed.
     async fn failed(&mut self, link: &Link, mut batch: Vec<Queued>, mode: Mode, error: StorageError) -> After {
         let meaning = match &error {
-            StorageError::Unavailable(_) => Meaning::Away,
+            StorageError::Unavailable(_) | StorageError::Misconfigured(_) => Meaning::Away,
             StorageError::Overloaded(Some(source)) | StorageError::Failed(source) => {
                 source.downcast_ref::<tokio_postgres::Error>().map_or(Meaning::Poison, meaning_of)
             }

@@ -157,15 +157,49 @@ columns!(ReactionColumns<'a> {
 });
 columns!(PinColumns<'a> { message: MessageId, by: UserId, at: Timestamp, seq: Seq });
 columns!(UnpinColumns<'a> { message: MessageId });
-columns!(MentionColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
+columns!(
+    /// Of mentions and of read marks.
+    UserSeqColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq }
+);
 columns!(HideColumns<'a> { user: UserId, message: MessageId });
-columns!(ReadMarkColumns<'a> { conversation: ConversationId, user: UserId, seq: Seq });
 columns!(PersonalColumns<'a> {
     conversation: ConversationId, user: UserId, is_pinned: bool, muted_until: Option<Timestamp>,
     read_receipts: Option<bool>,
 });
 columns!(InviteColumns<'a> { conversation: ConversationId, secret: InviteSecret, uses: i32 });
 columns!(OutboxColumns<'a> { id: Uuid, topic: String, payload: String, created_at: Timestamp });
+
+impl UserSeqColumns<'_> {
+    fn push(&mut self, conversation: ConversationId, user: UserId, seq: Seq) {
+        self.conversation.push(conversation);
+        self.user.push(user);
+        self.seq.push(seq);
+    }
+}
+
+/// The same columns of two statements: what an update of a member sets, and an interval that begins, which sets more.
+macro_rules! push_standing {
+    ($columns:expr, $conversation:expr, $user:expr, $member:expr) => {
+        $columns.conversation.push($conversation);
+        $columns.user.push($user);
+        $columns.role.push($member.role.code());
+        $columns.left_seq.push($member.left_seq);
+        $columns.read_seq.push($member.read_seq);
+        $columns.read_ordinal.push($member.read_ordinal);
+        $columns.received.push($member.received_seq);
+        $columns.muted_until.push($member.muted_until);
+    };
+}
+
+/// The same columns of pairs and groups: the end of their log.
+macro_rules! push_end {
+    ($columns:expr, $conversation:expr) => {
+        $columns.id.push($conversation.id());
+        $columns.last_seq.push($conversation.last_seq);
+        $columns.last_ordinal.push($conversation.last_ordinal);
+        $columns.last_created_at.push($conversation.last_created_at);
+    };
+}
 
 /// Everything that a judged batch writes.
 #[derive(Debug, Default)]
@@ -178,13 +212,17 @@ pub(super) struct Changes<'a> {
     joined: JoinedColumns<'a>,
     members: MemberColumns<'a>,
     reactions: ReactionColumns<'a>,
+<<<<<<< HEAD
     pins: PinColumns<'a>,
     unpins: UnpinColumns<'a>,
     mentions: MentionColumns<'a>,
+=======
+    mentions: UserSeqColumns<'a>,
+>>>>>>> 3bc9144 (Administrators and moderators find users by the beginning of a name or address over indexes, and what is counted above ten thousand is estimated; logins are ended by one statement each)
     personals: PersonalColumns<'a>,
     invites: InviteColumns<'a>,
     hides: HideColumns<'a>,
-    read_marks: ReadMarkColumns<'a>,
+    read_marks: UserSeqColumns<'a>,
     outbox: OutboxColumns<'a>,
     now: Timestamp,
 }
@@ -235,18 +273,14 @@ impl<'a> Changes<'a> {
             changes.pins.seq.push(state.seq);
         }
         for (message, user) in &model.book.mentions {
-            changes.mentions.conversation.push(message.conversation());
-            changes.mentions.user.push(*user);
-            changes.mentions.seq.push(message.seq());
+            changes.mentions.push(message.conversation(), *user, message.seq());
         }
         for (user, message) in &model.book.hides {
             changes.hides.user.push(*user);
             changes.hides.message.push(*message);
         }
         for ((conversation, user), seq) in &model.book.read_marks {
-            changes.read_marks.conversation.push(*conversation);
-            changes.read_marks.user.push(*user);
-            changes.read_marks.seq.push(*seq);
+            changes.read_marks.push(*conversation, *user, *seq);
         }
         for ((conversation, user), personal) in &model.book.personals {
             if personal.is_changed {
@@ -305,14 +339,10 @@ impl<'a> Changes<'a> {
     }
 
     fn add_conversation(&mut self, conversation: &'a Conversation) {
-        let id = conversation.id();
         match &conversation.detail {
             Detail::Pair(pair) => {
                 let columns = &mut self.pairs;
-                columns.id.push(id);
-                columns.last_seq.push(conversation.last_seq);
-                columns.last_ordinal.push(conversation.last_ordinal);
-                columns.last_created_at.push(conversation.last_created_at);
+                push_end!(columns, conversation);
                 columns.has_entries.push(conversation.has_entries);
                 columns.version.push(pair.version);
                 columns.flags.push(pair.flags());
@@ -327,15 +357,12 @@ impl<'a> Changes<'a> {
             }
             Detail::Group(group) => {
                 let columns = &mut self.groups;
-                columns.id.push(id);
-                columns.last_seq.push(conversation.last_seq);
-                columns.last_ordinal.push(conversation.last_ordinal);
-                columns.last_created_at.push(conversation.last_created_at);
+                push_end!(columns, conversation);
                 columns.member_count.push(group.member_count);
                 columns.members_version.push(group.members_version);
                 if group.has_new_details {
                     let columns = &mut self.details;
-                    columns.id.push(id);
+                    columns.id.push(conversation.id());
                     columns.title.push(&group.title);
                     columns.avatar_url.push(group.avatar_url.as_deref());
                     columns.announcement.push(group.announcement.as_deref());
@@ -351,28 +378,14 @@ impl<'a> Changes<'a> {
     fn add_member(&mut self, conversation: ConversationId, user: UserId, member: &Member) {
         if member.is_joined_now {
             let columns = &mut self.joined;
-            columns.conversation.push(conversation);
-            columns.user.push(user);
+            push_standing!(columns, conversation, user, member);
             columns.token.push(member.token);
-            columns.role.push(member.role.code());
             columns.first_seq.push(member.first_seq);
             columns.first_ordinal.push(member.first_ordinal);
-            columns.left_seq.push(member.left_seq);
-            columns.read_seq.push(member.read_seq);
-            columns.read_ordinal.push(member.read_ordinal);
-            columns.received.push(member.received_seq);
-            columns.muted_until.push(member.muted_until);
             columns.joined_at.push(member.joined_at);
         } else {
             let columns = &mut self.members;
-            columns.conversation.push(conversation);
-            columns.user.push(user);
-            columns.role.push(member.role.code());
-            columns.left_seq.push(member.left_seq);
-            columns.read_seq.push(member.read_seq);
-            columns.read_ordinal.push(member.read_ordinal);
-            columns.received.push(member.received_seq);
-            columns.muted_until.push(member.muted_until);
+            push_standing!(columns, conversation, user, member);
             columns.has_moved.push(member.has_moved);
         }
     }
