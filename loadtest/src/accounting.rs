@@ -106,6 +106,20 @@ fn resident_kib(pid: u32) -> u64 {
     value_in_kib(&text, "VmRSS:")
 }
 
+/// Resident memory of a process at its highest until now.
+pub fn peak_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    value_in_kib(&text, "VmHWM:")
+}
+
+/// How far a process's memory went.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemoryPeak {
+    pub process: String,
+    pub before_kib: u64,
+    pub peak_kib: u64,
+}
+
 /// The number behind a label, as `/proc` writes them: `VmRSS:     1234 kB`.
 fn value_in_kib(text: &str, label: &str) -> u64 {
     text.lines()

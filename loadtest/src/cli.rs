@@ -26,6 +26,8 @@ pub enum Scenario {
     Idle(IdleArgs),
     /// Connect, authenticate, close, as fast as it goes.
     Connect(ConnectArgs),
+    /// Kills the first node, whose clients come to the others at once while others go on writing there.
+    Storm(StormArgs),
     /// Only registers users into the users file, so that later runs need not.
     Users {
         #[arg(long)]
@@ -175,6 +177,28 @@ pub struct ConnectArgs {
     /// Tokens of invented users instead of registered ones.
     #[arg(long)]
     pub phantom_users: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct StormArgs {
+    /// Clients of the first node, which all come back.
+    #[arg(long, default_value_t = 10_000)]
+    pub connections: usize,
+    /// They are invented users instead of registered ones.
+    #[arg(long)]
+    pub phantom_users: bool,
+    /// Pairs that are connected to the second node and write all the time.
+    #[arg(long, default_value_t = 20)]
+    pub pairs: usize,
+    /// Their messages a second.
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// That long their messages are measured, from shortly before the kill on.
+    #[arg(long, default_value_t = 60)]
+    pub duration_s: u64,
+    /// From the kill on, the longest wait for all to be back.
+    #[arg(long, default_value_t = 60)]
+    pub patience_s: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

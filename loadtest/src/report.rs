@@ -7,7 +7,7 @@ use crate::latency::LatencySummary;
 use crate::limits::Limits;
 use crate::messaging::{Outcome, Plan, run};
 use crate::numbers::{float, ratio};
-use crate::scenario::{ConnectReport, IdleReport, opening_of};
+use crate::scenario::{ConnectReport, IdleReport, StormReport, opening_of};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -16,6 +16,7 @@ pub enum Report {
     Messaging(Box<MessagingReport>),
     Idle(Box<IdleReport>),
     Connect(Box<ConnectReport>),
+    Storm(Box<StormReport>),
     Limits(Limits),
 }
 
@@ -84,6 +85,7 @@ impl Report {
             Self::Messaging(report) => report.is_right,
             Self::Idle(report) => report.not_opened == 0 && report.lost_while_held == 0,
             Self::Connect(report) => report.failed == 0,
+            Self::Storm(report) => report.is_right,
             Self::Limits(_) => true,
         }
     }
@@ -93,6 +95,7 @@ impl Report {
             Self::Messaging(report) => print_messaging(report),
             Self::Idle(report) => print_idle(report),
             Self::Connect(report) => print_connect(report),
+            Self::Storm(report) => print_storm(report),
             Self::Limits(limits) => print_limits(limits),
         }
     }
@@ -184,6 +187,31 @@ fn print_connect(report: &ConnectReport) {
         println!("  down: {reason}: {count}");
     }
     println!("  failed {}", report.failed);
+}
+
+fn print_storm(report: &StormReport) {
+    println!(
+        "storm: {} of {} connections are back, the last after {:.1} s; {:.0}/s",
+        report.back, report.connections, report.away_max_s, report.back_per_s
+    );
+    print_limits(&report.limits);
+    print_latency_head();
+    print_latency("away", &report.away);
+    print_latency("others' ack", &report.established.ack);
+    print_latency("others' delivery", &report.established.delivery);
+    for (reason, count) in &report.refused {
+        println!("  refused: {reason}: {count}");
+    }
+    for one in &report.memory {
+        println!("  {:<18} {:>10} KiB -> {:>10} KiB at most", one.process, one.before_kib, one.peak_kib);
+    }
+    println!("  {:.2} KiB in the nodes for each who came", report.kib_per_connection);
+    let established = &report.established;
+    for (name, count) in established.verdict.faults().into_iter().filter(|(_, count)| *count > 0) {
+        println!("  WRONG: {name}: {count}");
+    }
+    println!("  lost again {} connections of others lost {}", report.lost_again, established.lost_connections);
+    println!("  {}", if report.is_right { "all right" } else { "NOT RIGHT" });
 }
 
 fn print_limits(limits: &Limits) {

@@ -81,6 +81,7 @@ pub type Listener<'a> = dyn FnMut(&mut Clients, Happening<'_>) + 'a;
 pub struct Clients {
     clock: Clock,
     opening: Arc<Opening>,
+    parallel: usize,
     reactor: Reactor,
     /// By id.
     seats: Vec<Client>,
@@ -98,6 +99,7 @@ impl Clients {
     pub fn new(clock: Clock, opening: Arc<Opening>) -> Result<Self, String> {
         Ok(Self {
             clock,
+            parallel: opening.parallel,
             opening,
             reactor: Reactor::new()?,
             seats: Vec::new(),
@@ -140,6 +142,18 @@ impl Clients {
         if let Some(client) = self.seats.get_mut(id) {
             client.node = (client.node + 1) % nodes;
         }
+    }
+
+    /// The node of a client's next connection.
+    pub fn set_node(&mut self, id: ClientId, node: usize) {
+        if let Some(client) = self.seats.get_mut(id) {
+            client.node = node;
+        }
+    }
+
+    /// How many may open at once from now on.
+    pub fn set_parallel(&mut self, parallel: usize) {
+        self.parallel = parallel;
     }
 
     /// Gives the user that a client that is down logs in as next.
@@ -211,7 +225,7 @@ impl Clients {
     }
 
     fn admit(&mut self, listener: &mut Listener<'_>) {
-        while self.opening_count < self.opening.parallel {
+        while self.opening_count < self.parallel {
             let Some(id) = self.waiting.pop_front() else {
                 return;
             };
@@ -269,7 +283,14 @@ impl Clients {
     fn receive(&mut self, id: ClientId, buffer: &mut [u8], listener: &mut Listener<'_>) {
         let length = match self.reactor.read(id, buffer) {
             Read::Nothing => return,
-            Read::Closed(reason) => return self.down(id, &reason, listener),
+            Read::Closed(reason) => {
+                let when = match self.phase(id) {
+                    Phase::Upgrading => " before the upgrade",
+                    Phase::Authenticating => " before success",
+                    _ => "",
+                };
+                return self.down(id, &format!("{reason}{when}"), listener);
+            }
             Read::Bytes(length) => length,
         };
         let mut rest = buffer.get(..length).unwrap_or_default();

@@ -12,7 +12,9 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use super::address::{ClientAddress, IsHttps, TrustedProxies};
@@ -32,6 +34,10 @@ const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests that are being answered when the node stops have this long.
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Who is one too many is told so, as long as it takes, but no longer than this;
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+/// and so many at once: those beyond are cut.
+const TURNED_AWAY_MAX: usize = 1_000;
 /// What one gets who is one too many.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -42,6 +48,8 @@ struct Listener {
     routes: Router,
     proxies: TrustedProxies,
     connections: Arc<Connections>,
+    /// Places of those who are told that there is none for them.
+    turned_away: Arc<Semaphore>,
 }
 
 /// Serves clients until the node stops. The error is what of `trusted_proxies` cannot be read.
@@ -49,7 +57,8 @@ pub fn serve_clients(app: &Arc<App>, listener: TcpListener, routes: Router) -> R
     let config = &app.config;
     let connections = client_connections(config);
     let proxies = TrustedProxies::parse(&config.trusted_proxies)?;
-    let shared = Arc::new(Listener { routes, proxies, connections: Arc::clone(&connections) });
+    let shared =
+        Arc::new(Listener { routes, proxies, connections: Arc::clone(&connections), turned_away: turned_away() });
     let tasks = app.tasks.clone();
     app.tasks.spawn("accept", accept(tasks, listener, shared));
     Ok(connections)
@@ -58,8 +67,13 @@ pub fn serve_clients(app: &Arc<App>, listener: TcpListener, routes: Router) -> R
 /// Serves operators, without limits per address.
 pub fn serve_internal(tasks: &Tasks, listener: TcpListener, routes: Router) {
     let connections = Connections::new(1_000, usize::MAX, false);
-    let shared = Arc::new(Listener { routes, proxies: TrustedProxies::default(), connections });
+    let shared =
+        Arc::new(Listener { routes, proxies: TrustedProxies::default(), connections, turned_away: turned_away() });
     tasks.spawn("accept_internal", accept(tasks.clone(), listener, shared));
+}
+
+fn turned_away() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(TURNED_AWAY_MAX))
 }
 
 fn client_connections(config: &Config) -> Arc<Connections> {
@@ -87,8 +101,9 @@ fn admit(tasks: &Tasks, shared: &Arc<Listener>, socket: TcpStream, peer: IpAddr)
     let counted = (!shared.proxies.contains(peer)).then_some(peer);
     let Some(permit) = shared.connections.admit(counted) else {
         metrics::counter!("herald_connections_refused_total").increment(1);
-        // Best effort, without waiting: this is a fresh socket, whose buffer is empty.
-        let _ = socket.try_write(FULL);
+        if let Ok(place) = Arc::clone(&shared.turned_away).try_acquire_owned() {
+            tasks.spawn("turn-away", turn_away(socket, place));
+        }
         return;
     };
     if let Err(error) = socket.set_nodelay(true) {
@@ -97,6 +112,16 @@ fn admit(tasks: &Tasks, shared: &Arc<Listener>, socket: TcpStream, peer: IpAddr)
     }
     let task_tasks = tasks.clone();
     tasks.spawn("connection", serve_connection(task_tasks, Arc::clone(shared), socket, peer, permit));
+}
+
+/// Says so, and takes what has been sent: a socket that is closed over unread bytes is reset, and the answer is lost with it.
+async fn turn_away(mut socket: TcpStream, _place: OwnedSemaphorePermit) {
+    let telling = async {
+        socket.write_all(FULL).await?;
+        socket.shutdown().await?;
+        tokio::io::copy(&mut socket, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(TURN_AWAY_TIME, telling).await;
 }
 
 async fn serve_connection(
