@@ -104,7 +104,7 @@ pub struct Key {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `postgres://user:password@host:port/database`
+    /// `postgres://user:password@host:port/database`; encrypted with `?sslmode=verify-full`, see `storage::connect`.
     pub url: String,
     pub url_file: Option<PathBuf>,
     pub pool_size: usize,
@@ -129,10 +129,18 @@ pub struct ShardDatabase {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
-    /// `redis://host:port/db`; several addresses are the seeds of a Redis Cluster.
+    /// `redis://host:port/db`, encrypted `rediss://`; several addresses are the seeds of a Redis Cluster.
     pub urls: Vec<String>,
     pub url_file: Option<PathBuf>,
     pub key_prefix: String,
+    /// With `rediss`: PEM of who may have signed the server's certificate; empty: those whom this machine trusts.
+    pub ca: String,
+    pub ca_file: Option<PathBuf>,
+    /// PEM of the certificate that this node shows, where the server asks for one, and its key.
+    pub certificate: String,
+    pub certificate_file: Option<PathBuf>,
+    pub private_key: String,
+    pub private_key_file: Option<PathBuf>,
 }
 
 /// Limits of one node, each with its unit.
@@ -228,7 +236,17 @@ impl Default for ShardDatabase {
 
 impl Default for Redis {
     fn default() -> Self {
-        Self { urls: vec!["redis://127.0.0.1:6379".to_owned()], url_file: None, key_prefix: "herald:".to_owned() }
+        Self {
+            urls: vec!["redis://127.0.0.1:6379".to_owned()],
+            url_file: None,
+            key_prefix: "herald:".to_owned(),
+            ca: String::new(),
+            ca_file: None,
+            certificate: String::new(),
+            certificate_file: None,
+            private_key: String::new(),
+            private_key_file: None,
+        }
     }
 }
 

@@ -188,11 +188,15 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     app.tasks.spawn("report-node", report_node::report_regularly(Arc::clone(app)));
 }
 
-fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
+/// What the router is told of Redis.
+pub fn router_config(config: &Config) -> Result<RouterConfig, StartError> {
     let node_id = NodeId::parse(&config.node_id).ok_or_else(|| StartError::NodeId(config.node_id.clone()))?;
     let mut router = RouterConfig::new("", node_id);
     router.urls.clone_from(&config.redis.urls);
     router.key_prefix.clone_from(&config.redis.key_prefix);
+    router.tls.ca.clone_from(&config.redis.ca);
+    router.tls.certificate.clone_from(&config.redis.certificate);
+    router.tls.private_key.clone_from(&config.redis.private_key);
     Ok(router)
 }
 

@@ -2,8 +2,32 @@
 
 use std::time::Duration;
 
+use crate::connection::Server;
 use crate::error::RouterError;
 use crate::ids::NodeId;
+use crate::inbox;
+
+/// Who is trusted, and who this node is, on encrypted connections: PEM.
+#[derive(Clone, Default)]
+pub struct RouterTls {
+    /// Who may have signed the server's certificate; empty: those whom this machine trusts.
+    pub ca: String,
+    /// The certificate that this node shows; empty: none.
+    pub certificate: String,
+    pub private_key: String,
+}
+
+impl std::fmt::Debug for RouterTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RouterTls").finish_non_exhaustive()
+    }
+}
+
+impl RouterTls {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ca.is_empty() && self.certificate.is_empty() && self.private_key.is_empty()
+    }
+}
 
 /// Settings of one router. Times in milliseconds.
 #[derive(Clone, Debug)]
@@ -12,6 +36,8 @@ pub struct RouterConfig {
     pub urls: Vec<String>,
     /// Starts every key: `herald:`. Tests take one each.
     pub key_prefix: String,
+    /// Of `rediss://` addresses.
+    pub tls: RouterTls,
     pub node_id: NodeId,
     /// How long a node that does not renew may still be routed to.
     pub lease_ms: u64,
@@ -31,6 +57,7 @@ impl RouterConfig {
         Self {
             urls: vec![url.to_owned()],
             key_prefix: "herald:".to_owned(),
+            tls: RouterTls::default(),
             node_id,
             lease_ms: 6_000,
             renew_ms: 500,
@@ -41,7 +68,8 @@ impl RouterConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), RouterError> {
+    /// Whether it can work, as far as that is known without connecting.
+    pub fn check(&self) -> Result<(), RouterError> {
         if self.urls.is_empty() {
             return Err(RouterError::Config("at least one address of redis is needed"));
         }
@@ -54,7 +82,20 @@ impl RouterConfig {
         if self.command_timeout_ms == 0 || self.events_max == 0 || self.inbox_entries_max == 0 {
             return Err(RouterError::Config("time-outs and bounds must be above zero"));
         }
-        Ok(())
+        let encrypted = self.urls.iter().filter(|url| url.starts_with("rediss://")).count();
+        if encrypted != 0 && encrypted != self.urls.len() {
+            return Err(RouterError::Config("either all addresses of redis are encrypted (rediss://) or none"));
+        }
+        if encrypted == 0 && !self.tls.is_empty() {
+            return Err(RouterError::Config("certificates for redis are given, but its address is not rediss://"));
+        }
+        if self.tls.certificate.is_empty() != self.tls.private_key.is_empty() {
+            return Err(RouterError::Config("a certificate for redis and its private key go together"));
+        }
+        if !self.tls.ca.is_empty() && !self.tls.ca.contains("BEGIN CERTIFICATE") {
+            return Err(RouterError::Config("there is no certificate in what is given as the CA of redis"));
+        }
+        Server::new(self, inbox::BLOCK).map(|_| ())
     }
 
     pub(crate) fn lease(&self) -> Duration {

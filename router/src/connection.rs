@@ -8,8 +8,8 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline, ProtocolVersion,
-    RedisError, ServerError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, Pipeline,
+    ProtocolVersion, RedisError, ServerError, ServerErrorKind, TlsCertificates, Value,
 };
 
 use crate::config::RouterConfig;
@@ -23,7 +23,7 @@ const PIPELINE_COMMANDS_MAX: usize = 1_024;
 
 /// Where connections are made to.
 pub(crate) enum Server {
-    Single(Client),
+    Single(Box<Client>),
     Cluster(Box<ClusterSeeds>),
 }
 
@@ -46,12 +46,21 @@ impl Server {
             .iter()
             .map(|url| connection_info(url).map_err(RouterError::Address))
             .collect::<Result<Vec<_>, _>>()?;
+        let certificates = certificates(config);
         if infos.len() == 1 {
             let info = infos.into_iter().next().ok_or(RouterError::Config("no address of redis"))?;
-            return Ok(Self::Single(Client::open(info).map_err(RouterError::Address)?));
+            let client = match &certificates {
+                Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+                None => Client::open(info),
+            };
+            return Ok(Self::Single(Box::new(client.map_err(RouterError::Address)?)));
         }
         let build = |response: Duration| {
-            ClusterClient::builder(infos.clone())
+            let mut builder = ClusterClient::builder(infos.clone());
+            if let Some(certificates) = certificates.clone() {
+                builder = builder.certs(certificates);
+            }
+            builder
                 .use_protocol(ProtocolVersion::RESP3)
                 .connection_timeout(config.command_timeout())
                 .response_timeout(response)
@@ -211,6 +220,30 @@ pub(crate) fn is_away(error: &RedisError) -> bool {
                         | ServerErrorKind::TryAgain
                 )
         )
+}
+
+/// Of encrypted connections; `None` where there are none.
+fn certificates(config: &RouterConfig) -> Option<TlsCertificates> {
+    config.urls.iter().find(|url| url.starts_with("rediss://"))?;
+    // The driver takes the process's provider, and there may be none, or two to choose from. Set before: then that one is taken.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let bytes = |pem: &String| (!pem.is_empty()).then(|| pem.clone().into_bytes());
+    let tls = &config.tls;
+    let client_tls = bytes(&tls.certificate)
+        .zip(bytes(&tls.private_key))
+        .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    Some(TlsCertificates { client_tls, root_cert: bytes(&tls.ca) })
+}
+
+/// What the driver keeps of errors that are not its own.
+type SharedError = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+
+/// Whether the server's certificate was refused.
+pub(crate) fn is_distrust(error: &RedisError) -> bool {
+    let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<SharedError>());
+    let handshake = shared.and_then(|error| error.downcast_ref::<std::io::Error>());
+    let refused = handshake.and_then(std::io::Error::get_ref).and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(refused, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn connection_info(url: &str) -> Result<ConnectionInfo, RedisError> {

@@ -21,8 +21,11 @@ pub enum RouterError {
     /// The configuration cannot work.
     #[error("router configuration: {0}")]
     Config(&'static str),
-    /// An address of Redis cannot be read.
-    #[error("the address of redis cannot be used")]
+    /// Somebody answers at the address of Redis who cannot show to be it. It does not pass by itself.
+    #[error("the certificate of redis is not trusted")]
+    Untrusted(#[source] redis::RedisError),
+    /// An address of Redis cannot be read, or a certificate.
+    #[error("the address or the certificates of redis cannot be used")]
     Address(#[source] redis::RedisError),
 }
 

@@ -13,7 +13,7 @@ use redis::{Pipeline, RedisError, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Moment;
-use crate::connection::{Connection, timed_out};
+use crate::connection::{Connection, is_distrust, timed_out};
 use crate::envelope::Outgoing;
 use crate::error::RouterError;
 use crate::event::{Event, RoutesGoneReason};
@@ -82,7 +82,9 @@ impl Keeper {
     pub(crate) async fn join(&mut self) -> Result<(), RouterError> {
         match self.step().await {
             Ok(()) => Ok(()),
-            Err(error @ (RouterError::EvictionPolicy(_) | RouterError::Version(_))) => Err(error),
+            Err(error @ (RouterError::EvictionPolicy(_) | RouterError::Version(_) | RouterError::Untrusted(_))) => {
+                Err(error)
+            }
             Err(error) => {
                 tracing::warn!(error = cause(&error), "starting without redis");
                 self.links = None;
@@ -384,12 +386,12 @@ async fn within<T>(timeout: Duration, running: impl Future<Output = Result<T, Re
 
 /// For the keeper every failure is the same: Redis cannot be used now. What it was is said in the log.
 fn down(error: RedisError) -> RouterError {
-    RouterError::Refused(error)
+    if is_distrust(&error) { RouterError::Untrusted(error) } else { RouterError::Refused(error) }
 }
 
 fn cause(error: &RouterError) -> String {
     match error {
-        RouterError::Refused(source) => source.to_string(),
+        RouterError::Refused(source) | RouterError::Untrusted(source) => source.to_string(),
         other => other.to_string(),
     }
 }

@@ -44,7 +44,7 @@ use shared::Shared;
 
 pub use bucket::Take;
 pub use clock::Moment;
-pub use config::RouterConfig;
+pub use config::{RouterConfig, RouterTls};
 pub use error::RouterError;
 pub use event::{Event, RoutesGoneReason};
 pub use ids::{BootId, NodeId, Route, SessionId};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use herald_router::{Router, RouterConfig};
+use herald_router::Router;
 use rustix::process::{Resource, getrlimit};
 
 use super::{CliError, ConfigArgs, with_causes};
@@ -11,6 +11,7 @@ use crate::auth::keys::Keys;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::NodeId;
+use crate::run::router_config;
 use crate::storage::{migrate, provision};
 
 /// More than this between clocks lets tokens seem to come from the future.
@@ -102,9 +103,8 @@ async fn look_at_schema(config: &Config) -> Result<String, String> {
 }
 
 async fn look_at_redis(config: &Config) -> Result<String, String> {
-    let node_id = NodeId::parse("doctor").ok_or("no name")?;
-    let mut router = RouterConfig::new("", node_id);
-    router.urls.clone_from(&config.redis.urls);
+    let mut router = router_config(config).map_err(|error| with_causes(&error))?;
+    router.node_id = NodeId::parse("doctor").ok_or("no name")?;
     // Beside the cluster's own keys, so that nobody takes this for a node.
     router.key_prefix = format!("{}doctor:", config.redis.key_prefix);
     let (router, _events) = Router::start(router).await.map_err(|error| with_causes(&error))?;

@@ -132,6 +132,10 @@ impl Config {
             read_secret(&key("secret_file"), issuer.secret_file.as_deref(), &mut issuer.secret)?;
             read_secret(&key("public_key_file"), issuer.public_key_file.as_deref(), &mut issuer.public_key)?;
         }
+        let redis = &mut self.redis;
+        read_secret("redis.ca_file", redis.ca_file.as_deref(), &mut redis.ca)?;
+        read_secret("redis.certificate_file", redis.certificate_file.as_deref(), &mut redis.certificate)?;
+        read_secret("redis.private_key_file", redis.private_key_file.as_deref(), &mut redis.private_key)?;
         let mut url = String::new();
         read_secret("redis.url_file", self.redis.url_file.as_deref(), &mut url)?;
         if !url.is_empty() {
@@ -151,12 +155,9 @@ impl Config {
         for url in &mut shown.redis.urls {
             *url = redact_url(url);
         }
-        for key in &mut shown.auth.keys {
-            for secret in [&mut key.secret, &mut key.private_key] {
-                if !secret.is_empty() {
-                    "***".clone_into(secret);
-                }
-            }
+        let keys = shown.auth.keys.iter_mut().flat_map(|key| [&mut key.secret, &mut key.private_key]);
+        for secret in keys.chain([&mut shown.redis.private_key]).filter(|secret| !secret.is_empty()) {
+            "***".clone_into(secret);
         }
         for issuer in shown.auth.issuers.values_mut() {
             if !issuer.secret.is_empty() {

@@ -10,15 +10,22 @@ pub enum StorageError {
     /// A statement or lock took too long, or the pool or a queue is full.
     #[error("the database is overloaded")]
     Overloaded(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// Its address cannot be used, or the server there is not who it should be: this does not pass by itself.
+    #[error("the connection is not set up right")]
+    Misconfigured(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database refused a statement, or answered what cannot be.
     #[error("the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StorageError {
+    pub fn misconfigured(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Misconfigured(source.into())
+    }
+
     pub const fn refusal(&self) -> Refusal {
         match self {
-            Self::Unavailable(_) => Refusal::Unavailable,
+            Self::Unavailable(_) | Self::Misconfigured(_) => Refusal::Unavailable,
             Self::Overloaded(_) => Refusal::Overloaded { retry_after_ms: 1_000 },
             Self::Failed(_) => Refusal::Internal,
         }
@@ -29,6 +36,9 @@ impl From<tokio_postgres::Error> for StorageError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
         let Some(code) = error.code() else {
+            if is_distrust(&error) {
+                return Self::Misconfigured(Box::new(error));
+            }
             return if error.is_closed()
                 || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
             {
@@ -56,6 +66,13 @@ impl From<tokio_postgres::Error> for StorageError {
             Self::Failed(Box::new(error))
         }
     }
+}
+
+/// Whether the server's certificate was refused.
+fn is_distrust(error: &tokio_postgres::Error) -> bool {
+    let handshake = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref::<std::io::Error>);
+    let refused = handshake.and_then(std::io::Error::get_ref).and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(refused, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl From<deadpool_postgres::PoolError> for StorageError {

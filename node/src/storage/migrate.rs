@@ -149,6 +149,9 @@ pub async fn check(config: &Config) -> Result<Vec<String>, MigrateError> {
             Ok(found) => {
                 return Err(MigrateError::Outdated { database: name.to_owned(), found, needed: kind.newest() });
             }
+            Err(source @ StorageError::Misconfigured(_)) => {
+                return Err(MigrateError::Storage { database: name.to_owned(), source });
+            }
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
                 tracing::warn!(database = name, error = cause, "database cannot be checked");

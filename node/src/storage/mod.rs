@@ -1,5 +1,6 @@
 //! The only SQL. `directory` is the database of users, `shard` those of conversations.
 
+pub mod connect;
 pub mod directory;
 pub mod error;
 pub mod migrate;

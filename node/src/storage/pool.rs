@@ -1,7 +1,6 @@
 //! One database as this node uses it for everything but its lanes: a pool of its own with bounds on every wait, and a memory of
 //! being away, so that one dead database costs its own callers little and the others nothing.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +8,10 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use tokio::sync::Notify;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, NoTls, Row, Statement};
+use tokio_postgres::{Row, Statement};
 
 use super::StorageError;
+use super::connect::Address;
 use crate::tasks::Tasks;
 
 /// Longest wait for a connection of the pool.
@@ -49,16 +49,21 @@ impl<'a> From<&'a Statement> for Sql<'a> {
 pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// One database: its pool, its name in metrics and logs, and whether it is known to be away.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Database").field(&self.inner.name).finish()
+    }
+}
+
 struct Inner {
     name: String,
     pool: Pool,
-    config: Config,
+    address: Address,
     is_away: AtomicBool,
     probe: Notify,
     statements: AtomicU64,
@@ -67,10 +72,10 @@ struct Inner {
 impl Database {
     /// Makes the pool without connecting. A task of `tasks` looks after the database while it is away.
     pub fn new(name: &str, url: &str, pool_size: usize, tasks: &Tasks) -> Result<Self, StorageError> {
-        let mut config = parse_url(url)?;
-        config.options(OPTIONS).application_name("herald");
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let mut address = parse_url(url)?;
+        address.config.options(OPTIONS).application_name("herald");
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(address.config.clone(), address.tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(pool_size.max(1))
             .runtime(Runtime::Tokio1)
@@ -82,7 +87,7 @@ impl Database {
         let inner = Inner {
             name: name.to_owned(),
             pool,
-            config,
+            address,
             is_away: AtomicBool::new(false),
             probe: Notify::new(),
             statements: AtomicU64::new(0),
@@ -167,7 +172,7 @@ impl Database {
     /// One connection of its own, one statement.
     async fn can_connect(&self) -> bool {
         let attempt = async {
-            let (client, connection) = self.inner.config.connect(NoTls).await.ok()?;
+            let (client, connection) = self.inner.address.connect().await.ok()?;
             let question = async move { client.simple_query(CHECK).await.ok() };
             let (answer, _) = futures_util::join!(question, connection);
             answer
@@ -182,14 +187,18 @@ const CHECK: &str = "select 1";
 pub const STATEMENTS: &[&str] = &[CHECK];
 
 /// A URL with the settings that every connection has, pooled or a lane's.
-pub(super) fn parse_url(url: &str) -> Result<Config, StorageError> {
-    let mut config = Config::from_str(url).map_err(|error| StorageError::Failed(Box::new(error)))?;
-    config
-        .connect_timeout(CONNECT)
+pub(super) fn parse_url(url: &str) -> Result<Address, StorageError> {
+    let mut address = Address::parse(url)?;
+    // Several hosts are tried one after the other: that the first has vanished leaves time for the others.
+    let hosts = u32::try_from(address.config.get_hosts().len()).unwrap_or(1);
+    let each = if hosts > 1 { CONNECT / (hosts + 1) } else { CONNECT };
+    address
+        .config
+        .connect_timeout(each)
         .tcp_user_timeout(Duration::from_secs(5))
         .keepalives(true)
         .keepalives_idle(Duration::from_secs(10));
-    Ok(config)
+    Ok(address)
 }
 
 /// Statements that were sent and not answered yet. A future that was dropped in between leaves its count up.

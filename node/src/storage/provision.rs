@@ -1,14 +1,12 @@
 //! Databases as a whole: is a server there, is a database there. For `herald dev`, `herald doctor` and the tests.
 
-use std::str::FromStr;
 use std::time::Duration;
-
-use tokio_postgres::{Config, NoTls};
 
 /// A connection outside all pools.
 pub use tokio_postgres::Client as Connection;
 
 use super::StorageError;
+use super::connect::Address;
 use crate::domain::Timestamp;
 
 /// Statements of this file, for the test that prepares them all.
@@ -22,9 +20,9 @@ const DATABASE_EXISTS: &str = "select 1 from pg_database where datname = $1";
 /// Connects. The background half ends with the client.
 #[expect(clippy::disallowed_methods, reason = "the task ends with its client, which the caller owns")]
 pub async fn connect(url: &str) -> Result<Connection, StorageError> {
-    let mut config = Config::from_str(url)?;
-    config.connect_timeout(CONNECT_TIMEOUT).application_name("herald-admin");
-    let (client, connection) = config.connect(NoTls).await?;
+    let mut address = Address::parse(url)?;
+    address.config.connect_timeout(CONNECT_TIMEOUT).application_name("herald-admin");
+    let (client, connection) = address.connect().await?;
     tokio::spawn(async move {
         // How it ended is what the client's calls answer.
         let _ = connection.await;

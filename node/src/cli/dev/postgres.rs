@@ -52,7 +52,7 @@ fn user() -> Result<Option<User>, StartError> {
 }
 
 /// Where this machine has PostgreSQL's programs: the newest version of Debian's layout, else by `PATH`.
-fn program(name: &str) -> Result<PathBuf, StartError> {
+pub fn program(name: &str) -> Result<PathBuf, StartError> {
     let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
-use tokio_postgres::Config;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::crash::CrashPoint;
@@ -25,6 +25,7 @@ use crate::domain::command::{Actor, Command, ConversationCommit, Outcome};
 use crate::domain::message::client_key;
 use crate::domain::{ConversationId, ConversationRef, Refusal, SessionId};
 use crate::storage::StorageError;
+use crate::storage::connect::Address;
 use crate::storage::error::cause;
 use crate::storage::pool::parse_url;
 use crate::tasks::Tasks;
@@ -168,6 +169,8 @@ pub(super) struct LaneContext {
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// How often an idle lane reads the shard's xmin and epoch.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a lane that waits for its database looks whom it must tell so.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Pauses between attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -183,7 +186,7 @@ const TAKEN_MAX: usize = 512;
 /// One lane: the only writer of its connection.
 struct Lane {
     context: LaneContext,
-    config: Config,
+    address: Address,
     queue: mpsc::Receiver<Queued>,
     waiting: Waiting,
     known: HashSet<ConversationId>,
@@ -196,9 +199,9 @@ pub(super) fn run(
     url: &str,
     queue: mpsc::Receiver<Queued>,
 ) -> Result<impl Future<Output = ()> + Send + 'static, StorageError> {
-    let config = parse_url(url)?;
+    let address = parse_url(url)?;
     let (waiting, known) = (Waiting::default(), HashSet::new());
-    let lane = Lane { context, config, queue, waiting, known, unclear: None };
+    let lane = Lane { context, address, queue, waiting, known, unclear: None };
     Ok(lane.run())
 }
 
@@ -208,7 +211,8 @@ impl Lane {
         let mut pause = RECONNECT_PAUSE;
         loop {
             let Some(present) = &link else {
-                match Link::connect(&self.config, &self.context.tasks).await {
+                let (address, tasks) = (self.address.clone(), self.context.tasks.clone());
+                match self.wait_for(Link::connect(&address, &tasks).boxed(), &mut []).await {
                     Ok(made) => {
                         link = Some(made);
                         pause = RECONNECT_PAUSE;
@@ -219,12 +223,10 @@ impl Lane {
                             error = cause(&error),
                             "a lane has no connection"
                         );
-                        self.refuse_old();
                         if self.context.tasks.is_stopping() {
                             break;
                         }
-                        tokio::time::sleep(pause).await;
-                        self.refuse_old();
+                        self.wait_for(tokio::time::sleep(pause), &mut []).await;
                         pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
                     }
                 }
@@ -311,9 +313,23 @@ impl Lane {
             }
         }
         if let Some(unclear) = &mut self.unclear {
-            for queued in &mut unclear.batch {
-                if now.saturating_duration_since(queued.since) > ANSWER_LIMIT {
-                    queued.answer_unavailable();
+            answer_old(&mut unclear.batch, now);
+        }
+    }
+
+    /// Waits for what the database, or nothing, may delay. Meanwhile those who have waited too long are told `unavailable`, which says
+    /// that it is unknown; `batch` too, which is kept.
+    async fn wait_for<T>(&mut self, awaited: impl Future<Output = T>, batch: &mut [Queued]) -> T {
+        let mut awaited = std::pin::pin!(awaited);
+        let mut look = interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
+        loop {
+            tokio::select! {
+                result = &mut awaited => return result,
+                _ = look.tick() => {
+                    self.refuse_old();
+                    answer_old(batch, Instant::now());
                 }
             }
         }
@@ -326,8 +342,9 @@ impl Lane {
             self.put_back_unanswered(unclear.batch);
             return true;
         }
-        let finding = find_written(link, &unclear.model, unclear.boot, self.context.shard.is_synchronous).boxed();
-        match tokio::time::timeout(SETTLE_LIMIT, finding).await {
+        let is_synchronous = self.context.shard.is_synchronous;
+        let finding = find_written(link, &unclear.model, unclear.boot, is_synchronous).boxed();
+        match self.wait_for(tokio::time::timeout(SETTLE_LIMIT, finding), &mut unclear.batch).await {
             Ok(Ok(Some(epoch))) => {
                 unclear.model.book.epoch = epoch;
                 tracing::info!(shard = self.context.shard.name, "an unclear commit was there");
@@ -346,13 +363,11 @@ impl Lane {
                     "an unclear commit is not settled yet"
                 );
                 self.unclear = Some(unclear);
-                self.refuse_old();
                 tokio::time::sleep(SETTLE_PAUSE).await;
                 matches!(error, StorageError::Overloaded(_)) && !link.client.is_closed()
             }
             Err(_) => {
                 self.unclear = Some(unclear);
-                self.refuse_old();
                 false
             }
         }
@@ -392,6 +407,14 @@ impl Lane {
             for answer in unsent.0.answers {
                 (answer.reply)(answer.result);
             }
+        }
+    }
+}
+
+fn answer_old(batch: &mut [Queued], now: Instant) {
+    for queued in batch {
+        if now.saturating_duration_since(queued.since) > ANSWER_LIMIT {
+            queued.answer_unavailable();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use herald_node::app::App;
 use herald_node::config::{Config, Key};
 use herald_node::run::Node;
+use herald_node::storage::provision;
 use uuid::Uuid;
 
 use super::client::User;
@@ -169,7 +170,7 @@ impl Cluster {
 
     pub async fn user_with_roles(&self, name: &str, roles: &[&str]) -> User {
         let (id, login) = (Uuid::new_v4(), Uuid::new_v4());
-        let directory = self.databases.directory().await;
+        let directory = provision::connect(&self.config(0).directory.url).await.unwrap();
         directory
             .execute(
                 "insert into account (id, username, username_key, display_name, roles) values ($1, $2, $2, $2, $3)",

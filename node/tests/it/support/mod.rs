@@ -1,5 +1,6 @@
 //! What the tests stand on: real PostgreSQL and Redis, nodes with real sockets, clients, and waiting with a deadline.
 
+pub mod authority;
 pub mod client;
 pub mod cluster;
 pub mod databases;

@@ -3,7 +3,7 @@
 use std::process::Child;
 
 use herald_node::cli::dev::postgres::{self, PostgresOptions};
-use herald_node::cli::dev::process::free_port;
+use herald_node::cli::dev::process::{self, Shell, User, free_port};
 use herald_node::cli::dev::redis::{self, RedisOptions};
 
 use super::services;
@@ -57,6 +57,28 @@ impl OwnPostgres {
             max_connections: 200,
             preload: None,
         };
+        let mut own = Self { options, child: None };
+        own.start_again().await;
+        own
+    }
+
+    /// A standby that follows a running server, as it is now and from now on.
+    pub async fn standby_of(primary: &Self) -> Self {
+        let directory = services::folder().join(format!("postgres-{}", services::unique()));
+        let options = PostgresOptions { directory, port: free_port().unwrap(), ..primary.options.clone() };
+        let data = options.directory.join("data");
+        let user = if process::is_root() { User::find(&["postgres", "nobody"]) } else { None };
+        process::make_private_directory(&data, user.as_ref()).unwrap();
+        let shell = Shell { user: user.as_ref(), directory: &data, death_signal: "KILL" };
+        let copied = shell
+            .command(&postgres::program("pg_basebackup").unwrap())
+            .args(["-h", "127.0.0.1", "-p", &primary.options.port.to_string(), "-U", postgres::POSTGRES_USER])
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D"])
+            .arg(&data)
+            .current_dir("/")
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         let mut own = Self { options, child: None };
         own.start_again().await;
         own

@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::poll_fn;
 use futures_util::join;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
+use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{create, read, recover, write};
 use crate::storage::StorageError;
+use crate::storage::connect::Address;
 use crate::tasks::Tasks;
 
 /// Connecting and preparing, together.
@@ -86,11 +87,11 @@ statements!(
 );
 
 impl Link {
-    pub async fn connect(config: &Config, tasks: &Tasks) -> Result<Self, StorageError> {
+    pub async fn connect(address: &Address, tasks: &Tasks) -> Result<Self, StorageError> {
         let connecting = async {
-            let mut config = config.clone();
-            config.options(OPTIONS).application_name("herald lane");
-            let (client, mut connection) = config.connect(NoTls).await?;
+            let mut address = address.clone();
+            address.config.options(OPTIONS).application_name("herald lane");
+            let (client, mut connection) = address.connect().await?;
             let has_warned = Arc::new(AtomicBool::new(false));
             let (stop, warned) = (CancellationToken::new(), Arc::clone(&has_warned));
             let stopped = stop.clone();

@@ -212,13 +212,9 @@ pub(super) struct Changes<'a> {
     joined: JoinedColumns<'a>,
     members: MemberColumns<'a>,
     reactions: ReactionColumns<'a>,
-<<<<<<< HEAD
     pins: PinColumns<'a>,
     unpins: UnpinColumns<'a>,
-    mentions: MentionColumns<'a>,
-=======
     mentions: UserSeqColumns<'a>,
->>>>>>> 3bc9144 (Administrators and moderators find users by the beginning of a name or address over indexes, and what is counted above ten thousand is estimated; logins are ended by one statement each)
     personals: PersonalColumns<'a>,
     invites: InviteColumns<'a>,
     hides: HideColumns<'a>,
