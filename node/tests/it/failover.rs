@@ -273,6 +273,68 @@ async fn a_standby_that_confirmed_every_commit_takes_over_without_a_loss() {
     assert_eq!(cluster.app(0).shards.all()[0].epoch(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_lacks_the_end_begins_a_new_epoch_for_everyone() {
+    let mut pair = Pair::start().await;
+    let cluster = setup(&pair, false).start().await;
+    let users = ["alice", "bob", "carol", "dora"];
+    let [alice, bob, carol, dora] = [0, 1, 2, 3].map(|index| cluster.user(users[index]));
+    let (alice, bob, carol, dora) = tokio::join!(alice, bob, carol, dora);
+    let group = group_of(&cluster, &alice, &[&bob, &carol, &dora]).await;
+    let mut sender = alice.connect(&cluster, 0).await;
+    // Bob and Dora stay connected, one at each node; Carol is away when it happens.
+    let mut near = Follower::open("bob", &bob, &cluster, 0, &group).await;
+    let mut far = Follower::open("dora", &dora, &cluster, 1, &group).await;
+    let mut away = Follower::open("carol", &carol, &cluster, 1, &group).await;
+    for number in 0..5 {
+        send_until_acknowledged(&mut sender, &group, &format!("kept {number}")).await;
+    }
+    let kept = log_of(&cluster, &alice, &group).await;
+    pair.is_followed(true).await;
+    pair.on_standby("alter system set primary_conninfo = ''; select pg_reload_conf()").await;
+    pair.is_followed(false).await;
+    for number in 0..4 {
+        send_until_acknowledged(&mut sender, &group, &format!("lost {number}")).await;
+    }
+    let seen = log_of(&cluster, &alice, &group).await;
+    assert_eq!(seen.len(), kept.len() + 4);
+    for follower in [&mut near, &mut far, &mut away] {
+        follower.comes_to(&seen).await;
+    }
+    let complete = away.device.ask(json!({"type": "sync", "data": {}})).await;
+    assert_eq!(complete["action"], "page", "{complete}");
+    let cursor = away.device.expect("sync/complete").await["data"]["cursor"].clone();
+    away.device.close().await;
+    away.device.closed().await;
+
+    pair.fail_over().await;
+    // Fewer than were lost, so that the re-given seqs alone say nothing.
+    for number in 0..2 {
+        let seq = send_until_acknowledged(&mut sender, &group, &format!("new {number}")).await;
+        assert_eq!(seq, i64::try_from(kept.len()).unwrap() + number + 1, "seqs are given again");
+    }
+    let mut log = kept.clone();
+    log.extend((0..2).map(|number| (i64::try_from(kept.len()).unwrap() + number + 1, format!("new {number}"))));
+    assert_eq!(log_of(&cluster, &alice, &group).await, log);
+    assert_eq!(cluster.app(0).shards.all()[0].epoch(), 2);
+    for follower in [&mut near, &mut far] {
+        follower.comes_to(&log).await;
+        println!("{}: {} resyncs, began anew {} times", follower.name, follower.resyncs, follower.starts);
+        assert!(follower.starts >= 1);
+    }
+    let (epoch, held) = (away.epoch.clone(), away.held.clone());
+    let device = carol.connect_with_sync(&cluster, 0, json!({"cursor": cursor})).await;
+    let mut back = Follower { device, epoch, held, ..away };
+    back.comes_to(&log).await;
+    assert!(back.starts >= 1);
+    // And all goes on live.
+    log.insert(i64::try_from(log.len()).unwrap() + 1, "after it".to_owned());
+    send_until_acknowledged(&mut sender, &group, "after it").await;
+    for follower in [&mut near, &mut far, &mut back] {
+        follower.comes_to(&log).await;
+    }
+}
+
 /// The first host of a list takes no connections and refuses none, as a machine that is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_has_vanished_does_not_keep_from_the_next() {
