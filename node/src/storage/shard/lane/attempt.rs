@@ -88,7 +88,7 @@ impl Lane {
         let policy = (self.context.providers.policy)();
         // Boxed, as all that follows: a dozen statements in flight are a large future.
         let reading = lock_and_read(link, &wants, mode, policy).boxed();
-        let found = match self.wait_for(timeout(READ_LIMIT, reading), &mut []).await {
+        let found = match timeout(READ_LIMIT, reading).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return self.failed(link, batch, mode, error).await,
             Err(_) => {
