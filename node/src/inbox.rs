@@ -116,7 +116,9 @@ fn handle_item(app: &Arc<App>, item: Item) {
         }
         Item::Resync { users, conversation } => {
             let frame = server::resync(ResyncReason::BusLost, Some(&[conversation]));
-            signal::signal_here(app, &users, &frame, None);
+            for session in users.iter().flat_map(|user| app.hub.of_user(*user)) {
+                session.send_resync(&frame, Some(conversation));
+            }
         }
     }
 }

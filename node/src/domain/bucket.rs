@@ -45,9 +45,11 @@ pub const KNOWN_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Borrowed {
     tokens: u32,
+    /// They are void from then on.
     until: Timestamp,
     /// When the shared bucket will have one again.
     empty_until: Timestamp,
+    /// When it is asked again, although it should be empty.
     asked_until: Timestamp,
 }
 
@@ -69,6 +71,9 @@ impl Borrowed {
 
     /// Gives one back that was taken for nothing, where fewer than `max` are here.
     pub fn give_back(&mut self, max: u32, now: Timestamp) {
+        if now >= self.until {
+            self.tokens = 0;
+        }
         self.tokens = (self.tokens + 1).min(max);
         self.until = now.plus(KNOWN_FOR);
     }

@@ -194,7 +194,9 @@ impl SessionHandle {
             return;
         }
         if state.held.is_on_hold() {
-            state.held.keep(live(), log, seq, self.outgoing_bytes_max / 2);
+            if !state.held.keep(live(), log, seq, self.outgoing_bytes_max / 2) {
+                self.close_locked(&mut state, Close::With(CloseCode::SlowConsumer));
+            }
         } else {
             self.show(&mut state, live(), log, seq);
         }
@@ -209,12 +211,19 @@ impl SessionHandle {
         state.received.give(log, seq);
     }
 
-    /// Tells the client to sync a conversation of which it may have missed this entry, unless a sync of it has read the log so far.
-    pub fn send_resync_below(&self, frame: &Frame, log: Log, seq: Seq) {
+    /// Tells the client to sync a conversation of which it may have missed this entry. False: a sync of it has read the log so far.
+    pub fn send_resync_below(&self, frame: &Frame, log: Log, seq: Seq) -> bool {
+        let is_missing = !self.state.lock().received.has_synced(log, seq);
+        is_missing && self.send_resync(frame, Some(log.conversation))
+    }
+
+    /// Tells the client to sync this conversation, or all: it may have missed something, so what comes live proves nothing before.
+    /// True: it was told.
+    pub fn send_resync(&self, frame: &Frame, conversation: Option<ConversationId>) -> bool {
         let mut state = self.state.lock();
-        if !state.received.has_synced(log, seq) {
-            self.push(&mut state, frame.0.clone(), true);
-        }
+        state.received.note_lost(conversation);
+        self.push(&mut state, frame.0.clone(), true);
+        true
     }
 
     /// Holds live entries back until [`SessionHandle::release`]; holds nest.
@@ -228,6 +237,7 @@ impl SessionHandle {
         let mut state = self.state.lock();
         let Some(released) = state.held.release(given) else { return };
         if released.has_lost {
+            state.received.note_lost(None);
             self.push(&mut state, server::resync(ResyncReason::BusLost, None).0, true);
         }
         for (live, log, seq) in released.entries {
@@ -237,8 +247,8 @@ impl SessionHandle {
 
     /// Whether this session itself wrote that message a moment ago: it is on its way, or was committed while the session is on hold.
     pub fn has_written(&self, conversation: ConversationId, seq: Seq, temp_id: &str) -> bool {
-        let is_committed = self.state.lock().held.has_own(conversation, seq);
-        is_committed || self.is_sending(temp_id)
+        // In this order: it is held as committed before it is no longer being sent.
+        self.is_sending(temp_id) || self.state.lock().held.has_own(conversation, seq)
     }
 
     /// Sends a frame of a sync or an offline delivery: waits until the socket has drained below a mark. Such frames do not count

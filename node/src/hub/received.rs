@@ -75,6 +75,18 @@ impl Received {
         self.is_whole = true;
     }
 
+    /// Something of this conversation, or of any, may have been missed: the next live entry does not follow on what was received.
+    pub fn note_lost(&mut self, conversation: Option<ConversationId>) {
+        match conversation {
+            None => self.is_whole = false,
+            Some(conversation) => {
+                if let Some(run) = self.run(conversation) {
+                    run.has_hole = true;
+                }
+            }
+        }
+    }
+
     /// A log entry was put into the session's queue. In a whole session the first of a conversation follows on what the session began
     /// with: all before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
     /// In others only conversations are followed of which that was said.
@@ -138,7 +150,8 @@ impl Received {
         self.runs.get(&log.conversation).is_some_and(has)
     }
 
-    /// True if a sync or an offline delivery of this session has read the log as far as this entry.
+    /// True if a sync or an offline delivery of this session has read the log as far as this entry. False also where that is forgotten,
+    /// once its positions are written down (30 s): then the session syncs once more than it needs to.
     pub fn has_synced(&self, log: impl Into<Log>, seq: Seq) -> bool {
         let log = log.into();
         self.runs.get(&log.conversation).is_some_and(|run| !run.is_to_come(log) && seq <= run.synced)

@@ -16,7 +16,7 @@ pub struct Burial {
     pub since: Instant,
 }
 
-/// As many as nodes died in the last minute or so, for each shard.
+/// As many as nodes died in the last minute, or since their shard or Redis went away; for each shard.
 #[derive(Debug, Default)]
 pub struct Burials {
     underway: Mutex<Vec<Burial>>,

@@ -19,9 +19,8 @@ pub(super) enum Live {
 impl Live {
     fn len(&self) -> usize {
         match self {
-            Self::Entry(frame) => frame.len(),
-            // As few as the client asked for.
-            Self::Answer(_) | Self::Own => 0,
+            Self::Entry(frame) | Self::Answer(frame) => frame.len(),
+            Self::Own => size_of::<(Self, Log, Seq)>(),
         }
     }
 }
@@ -51,16 +50,29 @@ impl Held {
         self.holds > 0
     }
 
-    /// Past so many bytes all entries are dropped, and that is said in the end.
-    pub fn keep(&mut self, live: Live, log: Log, seq: Seq, bytes_max: usize) {
-        if matches!(live, Live::Entry(_)) && (self.has_lost || self.bytes + live.len() > bytes_max) {
+    /// Past so many bytes what others wrote is dropped, and that is said in the end. False: what the client asked for itself, which
+    /// nothing else would tell it, is too much.
+    #[must_use]
+    pub fn keep(&mut self, live: Live, log: Log, seq: Seq, bytes_max: usize) -> bool {
+        let is_entry = |live: &Live| matches!(live, Live::Entry(_));
+        if !self.has_lost && self.bytes + live.len() > bytes_max {
             self.has_lost = true;
-            self.entries.retain(|(live, ..)| !matches!(live, Live::Entry(_)));
-            self.bytes = 0;
-            return;
+            self.retain(|live, ..| !is_entry(live));
+        }
+        if self.has_lost && is_entry(&live) {
+            return true;
+        }
+        if self.bytes + live.len() > bytes_max {
+            return false;
         }
         self.bytes += live.len();
         self.entries.push((live, log, seq));
+        true
+    }
+
+    fn retain(&mut self, keeps: impl Fn(&Live, Log, Seq) -> bool) {
+        self.entries.retain(|(live, log, seq)| keeps(live, *log, *seq));
+        self.bytes = self.entries.iter().map(|(live, ..)| live.len()).sum();
     }
 
     /// Whether the session itself wrote this one while it is on hold.
@@ -75,8 +87,8 @@ impl Held {
     pub fn release(&mut self, given: &HashMap<ConversationId, Seq>) -> Option<Released> {
         self.holds = self.holds.saturating_sub(1);
         if !given.is_empty() {
-            let is_new = |log: &Log, seq: Seq| given.get(&log.conversation).is_none_or(|given| seq > *given);
-            self.entries.retain(|(live, log, seq)| matches!(live, Live::Answer(_)) || is_new(log, *seq));
+            let is_new = |log: Log, seq: Seq| given.get(&log.conversation).is_none_or(|given| seq > *given);
+            self.retain(|live, log, seq| matches!(live, Live::Answer(_)) || is_new(log, seq));
         }
         if self.holds > 0 {
             return None;

@@ -125,7 +125,8 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
         Passage::Full(arrival) => {
             debug!(conversation = %conversation.id(), "too many entries wait for a hole");
             answer_origin(app, &arrival);
-            tell_to_sync(app, &conversation, seq, set, SessionHandle::send);
+            let id = Some(conversation.id());
+            tell_to_sync(app, &conversation, seq, set, |session, frame| session.send_resync(frame, id));
             emit_all(app, &post.gate.give_up_hole(), set);
         }
     }
@@ -141,9 +142,7 @@ pub fn give_up(app: &Arc<App>, post: &mut Post, conversation: &ConversationRef, 
     let mut told = HashSet::new();
     while let Some((last, _)) = post.gate.hole().filter(|(_, first_waiting)| *first_waiting <= before) {
         tell_to_sync(app, conversation, last.next(), set, |session, frame| {
-            if told.insert(session.id) {
-                session.send(frame);
-            }
+            told.insert(session.id) && session.send_resync(frame, Some(conversation.id()))
         });
         emit_all(app, &post.gate.give_up_hole(), set);
     }
@@ -262,17 +261,18 @@ fn for_each_session(
     }
 }
 
-/// Tells the sessions of all who see `seq` that they may have missed something of this conversation.
+/// Tells the sessions of all who see `seq` that they may have missed something of this conversation; `tell` says whether it did.
 fn tell_to_sync(
     app: &App,
     conversation: &ConversationRef,
     seq: Seq,
     set: Option<&SharedSet>,
-    mut tell: impl FnMut(&SessionHandle, &Frame),
+    mut tell: impl FnMut(&SessionHandle, &Frame) -> bool,
 ) {
-    METRICS.resyncs.increment(1);
     let frame = server::resync(ResyncReason::BusLost, Some(&[conversation.id()]));
-    for_each_session(app, conversation, Some(seq), set, |session| tell(session, &frame));
+    let mut told = 0;
+    for_each_session(app, conversation, Some(seq), set, |session| told += u64::from(tell(session, &frame)));
+    METRICS.resyncs.increment(told);
 }
 
 /// New messages change unread counts: of a pair they travel with the entry, of small groups they are counted once a second. So are

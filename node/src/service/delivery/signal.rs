@@ -53,22 +53,42 @@ pub async fn signal_members(app: &App, conversation: ConversationRef, frame: &Fr
     signal_users(app, &users, frame, None).await;
 }
 
-/// The members who see an entry; of groups from the set that this node keeps, read where it is missing or old: a node without members
-/// hears nothing of who leaves.
-pub async fn members_seeing(app: &App, conversation: ConversationRef, seq: Seq) -> Result<Vec<UserId>, StorageError> {
+/// The members who see an entry; of groups from the set that this node keeps, read where it is missing.
+async fn members_seeing(app: &App, conversation: ConversationRef, seq: Seq) -> Result<Vec<UserId>, StorageError> {
     match conversation {
         ConversationRef::Direct { low, high, .. } => Ok(vec![low, high]),
         ConversationRef::Group { id } => {
-            let shard = app.shards.of(id)?;
-            let version = read_delivery::read_members_version(shard, id).await?;
-            let set = match app.members.get(id).filter(|set| set.read().version() >= version) {
+            let set = match app.members.get(id) {
                 Some(set) => set,
-                None => app.members.put(id, read_delivery::read_members(shard, id).await?),
+                None => app.members.put(id, read_delivery::read_members(app.shards.of(id)?, id).await?),
             };
             let users = set.read().seeing(seq).collect();
             Ok(users)
         }
     }
+}
+
+/// The members of now, `max` at most; none where there are more. Of groups the version is read each time: a node without members
+/// hears nothing of who leaves.
+pub async fn present_members(
+    app: &App,
+    conversation: ConversationRef,
+    max: usize,
+) -> Result<Option<Vec<UserId>>, StorageError> {
+    let now = Seq(i64::MAX);
+    if let ConversationRef::Group { id } = conversation {
+        let known = app.members.get(id);
+        if known.as_ref().is_some_and(|set| set.read().seeing(now).nth(max).is_some()) {
+            return Ok(None);
+        }
+        let shard = app.shards.of(id)?;
+        let Some(version) = read_delivery::read_members_version(shard, id).await? else { return Ok(None) };
+        if known.is_none_or(|set| set.read().version() < version) {
+            app.members.put(id, read_delivery::read_members(shard, id).await?);
+        }
+    }
+    let members = members_seeing(app, conversation, now).await?;
+    Ok(Some(members).filter(|members| members.len() <= max))
 }
 
 /// Tells a user's sessions everywhere the positions that make its unread count. With `answer`, that frame is sent in place of the
@@ -149,7 +169,7 @@ pub async fn tell_all_to_sync(app: &App, reason: ResyncReason) {
         }
         METRICS.resyncs.increment(u64::try_from(sessions.len()).unwrap_or(0));
         for session in &sessions {
-            session.send(&frame);
+            session.send_resync(&frame, None);
         }
         tokio::time::sleep(pause).await;
     }

@@ -33,7 +33,8 @@ pub async fn make_invite(app: &Arc<App>, actor: UserId, group: ConversationId, w
     match made {
         Attempt::Done(Some(invite)) => Ok(Link::new(group, invite)),
         Attempt::Done(None) => Err(Refusal::field("", "the group has 100 links; withdraw one first").into()),
-        Attempt::NoAdmin => Err(Refusal::Forbidden.into()),
+        // Demoted a moment ago, or no member any more.
+        Attempt::NoAdmin => check_admin(app, actor, group).await.and(Err(Refusal::Forbidden.into())),
     }
 }
 

@@ -14,6 +14,7 @@ pub async fn withdraw_invite(app: &Arc<App>, actor: UserId, group: ConversationI
     match delete_invite(app.shards.of(group)?, group, actor, id).await? {
         Attempt::Done(true) => Ok(()),
         Attempt::Done(false) => Err(Refusal::NotFound.into()),
-        Attempt::NoAdmin => Err(Refusal::Forbidden.into()),
+        // Demoted a moment ago, or no member any more.
+        Attempt::NoAdmin => check_admin(app, actor, group).await.and(Err(Refusal::Forbidden.into())),
     }
 }

@@ -50,7 +50,7 @@ pub fn refund_send(app: &App, user: UserId) {
     }
 }
 
-/// Takes one token for a recall, an edit or a reaction: allowed, or when to come again.
+/// Takes one token for a recall, an edit, a reaction or a pin: allowed, or when to come again.
 pub async fn check_change(app: &App, user: UserId) -> Result<(), u64> {
     take(app, &app.rates.changes, "change", user).await
 }

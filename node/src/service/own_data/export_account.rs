@@ -73,9 +73,10 @@ pub async fn export_account(app: &App, caller: &Caller, sink: &mut impl Sink) ->
     export_people(app, caller.user, sink).await?;
     export_notifications(app, caller.user, sink).await?;
     export_conversations(app, caller.user, sink).await?;
-    for own in [Own::Messages, Own::Reactions, Own::Reads] {
+    for own in [Own::Messages, Own::Reactions] {
         export_logs(app, caller.user, own, sink).await?;
     }
+    export_reads(app, caller.user, sink).await?;
     export_hidden(app, caller.user, sink).await
 }
 
@@ -155,34 +156,42 @@ async fn export_conversations(app: &App, user: UserId, sink: &mut impl Sink) -> 
 enum Own {
     Messages,
     Reactions,
-    Reads,
 }
 
 /// Also in conversations that were left lately, as far as the user's list goes back.
 async fn export_logs(app: &App, user: UserId, own: Own, sink: &mut impl Sink) -> Result<()> {
+    for (shard, ids) in listed_by_shard(app, user).await? {
+        for state in read_states(shard, user, &ids).await? {
+            for range in ranges_of(&state) {
+                export_range(shard, user, own, &state, range, sink).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn export_reads(app: &App, user: UserId, sink: &mut impl Sink) -> Result<()> {
+    for (shard, ids) in listed_by_shard(app, user).await? {
+        for mark in read_own_marks(shard, user, &ids).await? {
+            sink.take(Part::Read(mark)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The conversations that a user lists, in parts of a page at most, each of one shard.
+async fn listed_by_shard(app: &App, user: UserId) -> Result<Vec<(&Shard, Vec<ConversationId>)>> {
     let mut ids = read_listed(&app.directory, user).await?;
     ids.sort_unstable();
+    let mut parts = Vec::new();
     for page in ids.chunks(PAGE) {
         let mut by_shard: BTreeMap<_, Vec<ConversationId>> = BTreeMap::new();
         for id in page {
             by_shard.entry(app.shards.of(*id)?.id).or_default().push(*id);
         }
-        for (shard, ids) in by_shard {
-            let Some(shard) = app.shards.get(shard) else { continue };
-            if matches!(own, Own::Reads) {
-                for mark in read_own_marks(shard, user, &ids).await? {
-                    sink.take(Part::Read(mark)).await?;
-                }
-                continue;
-            }
-            for state in read_states(shard, user, &ids).await? {
-                for range in ranges_of(&state) {
-                    export_range(shard, user, own, &state, range, sink).await?;
-                }
-            }
-        }
+        parts.extend(by_shard.into_iter().filter_map(|(shard, ids)| Some((&**app.shards.get(shard)?, ids))));
     }
-    Ok(())
+    Ok(parts)
 }
 
 async fn export_range(
@@ -204,7 +213,6 @@ async fn export_range(
                 sink.take(Part::Reaction(message, emoji)).await?;
             }
         }
-        Own::Reads => {}
     }
     Ok(())
 }

@@ -51,8 +51,8 @@ pub async fn sweep_deletions(app: &Arc<App>, age: Duration) -> Result<usize> {
     Ok(finished)
 }
 
-/// Leaves all groups, ends all friendships and blocks, deletes all lists. Until the deletion is settled it is looked at once more: somebody may
-/// have been about to bring the user into a group.
+/// Leaves all groups, ends all friendships and blocks, deletes all lists. Until the deletion is settled it is looked at once more:
+/// somebody may have been about to bring the user into a group.
 pub(super) async fn finish_deletion(app: &Arc<App>, deletion: &Deletion) -> Result<()> {
     let actor = Actor { id: deletion.user, name: deletion.name.as_str().into() };
     for group in read_joined(&app.directory, deletion.user).await? {

@@ -93,6 +93,10 @@ async fn bury_in_shard(underway: &Underway, shard: &Shard) {
                 let _ = app.router.unlock(lock).await;
             }
         } else {
+            if read_delivery::read_snapshot(shard).await.is_err() {
+                // Nor while the shard is away.
+                quiet_since = Instant::now();
+            }
             pause(app).await;
         }
     }

@@ -126,7 +126,7 @@ async fn compare_routes(app: &App) {
     for (user, session) in put_back {
         app.presence.note(user, Cause::Came, Instant::now());
         if let Some(session) = app.hub.get(session) {
-            session.send(&frame);
+            session.send_resync(&frame, None);
         }
     }
 }

@@ -43,7 +43,7 @@ const ROLE: &str = "select role from member where conversation_id = $1 and user_
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt<T> {
     Done(T),
-    /// The user is neither owner nor admin, any more.
+    /// The user is neither owner nor admin of a group that stands.
     NoAdmin,
 }
 

@@ -85,7 +85,7 @@ impl Shard {
 
     /// A lane has read the epoch.
     fn note_epoch(&self, epoch: i64) {
-        self.epoch.store(epoch, Ordering::Release);
+        self.epoch.fetch_max(epoch, Ordering::AcqRel);
         let _ = self.shown_epoch.compare_exchange(0, epoch, Ordering::AcqRel, Ordering::Acquire);
     }
 

@@ -87,12 +87,12 @@ pub const STATEMENTS: &[&str] = &[
     READ_UNREAD,
 ];
 
-/// The version of a group's member set.
-pub async fn read_members_version(shard: &Shard, conversation: ConversationId) -> Result<i64, StorageError> {
+/// The version of a group's member set. None: there is no such group.
+pub async fn read_members_version(shard: &Shard, conversation: ConversationId) -> Result<Option<i64>, StorageError> {
     let client = shard.client().await?;
     let statement = client.prepare_cached(READ_MEMBERS_VERSION).await?;
     let row = client.query_opt(&statement, &[&conversation]).await?;
-    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// The member set of a group. The version is read first: members read after it are at least as new, and applying a change that

@@ -3,6 +3,8 @@
 //! do, for some time, pages of the databases' files that no query reads.)
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -83,12 +85,13 @@ fn places<'a>(people: &'a People, team: &str, said: &Value, word: &str, round: u
 
 /// Asks again while there are too many exports at once.
 async fn read_place(cluster: &Cluster, node: usize, user: &User, path: &str) -> Value {
+    let deadline = Instant::now() + DEADLINE;
     loop {
         let answer = user.get(cluster, node, path).await;
-        if !(answer.status == 503 && path.ends_with("export")) {
+        if !(answer.status == 503 && path.ends_with("export")) || Instant::now() > deadline {
             return answer.expect(200);
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
