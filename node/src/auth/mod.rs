@@ -20,6 +20,8 @@ pub struct Caller {
     /// `name` of the token: the username; none for users of other issuers.
     pub username: Option<Arc<str>>,
     pub display_name: Arc<str>,
+    /// Since when at the latest that is the name.
+    pub named_at: Timestamp,
     pub roles: Vec<String>,
     /// Of the access token (for a `ws_token`: of the access token that made it).
     pub expires_at: Timestamp,

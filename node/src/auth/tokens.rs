@@ -155,16 +155,18 @@ fn token_of(claims: Claims) -> Token {
     let expires_at = at(claims.exp);
     // The display name is what others see as the sender's: a token that lacks it shows the username.
     let display_name = claims.display_name.or_else(|| claims.name.clone()).unwrap_or_default();
+    let issued_at = made_at(id, claims.iat);
     Token {
         kind: claims.typ,
         id,
-        issued_at: made_at(id, claims.iat),
+        issued_at,
         expires_at,
         caller: Caller {
             user: claims.sub,
             login: claims.sid,
             username: claims.name.map(Arc::from),
             display_name: Arc::from(display_name),
+            named_at: issued_at,
             roles: claims.roles,
             expires_at: match claims.typ {
                 TokenKind::Access => expires_at,

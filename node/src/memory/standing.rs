@@ -1,7 +1,8 @@
-//! What this node remembers of the feed of changes: logins that have ended, users that are disabled or deleted, roles that were
-//! changed. Tokens are checked against it, so that no token needs a database query.
+//! What this node remembers of the feed of changes: logins that have ended, users that are disabled or deleted, roles and names that
+//! were changed. Tokens are checked against it, so that no token needs a database query.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ pub struct Standing {
     ended: RwLock<HashMap<LoginId, Timestamp>>,
     /// Roles that count instead of those in older tokens.
     roles: RwLock<HashMap<UserId, Roles>>,
+    /// Names that are shown instead of those in older tokens.
+    names: RwLock<HashMap<UserId, (Timestamp, Arc<str>)>>,
 }
+
+/// Who made a token and who changed a name may have clocks that differ by so much.
+const CLOCK_MARGIN: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 struct Roles {
@@ -78,11 +84,25 @@ impl Standing {
         self.roles.read().get(&user).filter(|roles| roles.since >= issued_at).map(|roles| roles.roles.clone())
     }
 
+    pub fn set_name(&self, user: UserId, since: Timestamp, name: Arc<str>) {
+        let mut names = self.names.write();
+        if names.get(&user).is_none_or(|(newest, _)| *newest <= since) {
+            names.insert(user, (since, name));
+        }
+    }
+
+    /// The name that is shown, if it changed after this token was made.
+    pub fn name_since(&self, user: UserId, issued_at: Timestamp) -> Option<Arc<str>> {
+        let names = self.names.read();
+        names.get(&user).filter(|(since, _)| since.plus(CLOCK_MARGIN) >= issued_at).map(|(_, name)| Arc::clone(name))
+    }
+
     /// Forgets what no living token can be about.
     pub fn forget(&self, now: Timestamp, token_life: Duration) {
         let oldest = now.minus(token_life);
         self.ended.write().retain(|_, at| *at > oldest);
         self.roles.write().retain(|_, roles| roles.since > oldest);
+        self.names.write().retain(|_, (since, _)| *since > oldest);
     }
 }
 

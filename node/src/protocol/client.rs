@@ -9,6 +9,7 @@ use std::cell::RefCell;
 
 use serde::Deserialize;
 use simd_json::Buffers;
+use uuid::Uuid;
 
 use super::check_json::{check_json, silence_bad_text};
 use super::field::{Faults, Text};
@@ -17,7 +18,7 @@ use crate::domain::send::SendRequest;
 use crate::domain::status::ChosenStatus;
 use crate::domain::sync::SyncRequest;
 use crate::domain::text::{CONTENT_MAX, EMOJI_MAX};
-use crate::domain::{ConversationId, MessageId, Refusal, Seq, UserId};
+use crate::domain::{ConversationId, Refusal, Seq, UserId};
 use data::DataField;
 use read::{read_acknowledge, read_auth, read_change, read_read, read_status, read_sync, read_typing};
 
@@ -40,9 +41,9 @@ pub struct Parsed {
 pub enum ClientFrame {
     Auth(Auth),
     Send(Box<SendRequest>),
-    Recall { message: MessageId },
-    Edit { message: MessageId, content: String },
-    React { message: MessageId, emoji: String, add: bool },
+    Recall { message: Uuid },
+    Edit { message: Uuid, content: String },
+    React { message: Uuid, emoji: String, add: bool },
     Read { conversation: ConversationId, position: Position },
     Acknowledge { conversation: ConversationId, seq: Seq },
     Typing { to: TypingTo, is_typing: bool },

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use uuid::Uuid;
 
 use super::live::Entered;
 use super::metrics::{METRICS, count_refused};
 use super::welcome::{success, sync_session};
 use crate::app::App;
 use crate::domain::bucket::Bucket;
-use crate::domain::command::Position;
+use crate::domain::command::{Actor, Position};
 use crate::domain::send::SendRequest;
 use crate::domain::status::ChosenStatus;
 use crate::domain::sync::SyncRequest;
-use crate::domain::{ConversationId, MessageId, Refusal, Timestamp};
+use crate::domain::{ConversationId, Refusal, Timestamp};
 use crate::hub::handle::{Closed, InFlight, SessionHandle};
 use crate::protocol::client::{self, Auth, ClientFrame, Parsed, TypingTo};
 use crate::protocol::codes::CloseCode;
@@ -73,6 +74,15 @@ impl Client {
 
     fn app(&self) -> &Arc<App> {
         &self.entered.app
+    }
+
+    /// Who acts, by the name that others are to see now.
+    fn actor(&self) -> Actor {
+        let caller = &self.entered.caller;
+        match self.app().standing.name_since(caller.user, caller.named_at) {
+            Some(name) => Actor { id: caller.user, name },
+            None => caller.actor(),
+        }
     }
 
     /// Counts a frame that is neither a send nor a change.
@@ -137,12 +147,12 @@ async fn begin(client: &mut Client, frame: ClientFrame, asked: Asked) -> Result<
     match frame {
         ClientFrame::Send(request) => send(client, *request, asked, place).await,
         ClientFrame::Recall { message } => {
-            let (app, actor, origin) = (client.app(), client.entered.caller.actor(), asked.origin());
-            recall_message(app, actor, message.0, Some(origin), answer_change(client, asked, place)).await;
+            let (app, actor, origin) = (client.app(), client.actor(), asked.origin());
+            recall_message(app, actor, message, Some(origin), answer_change(client, asked, place)).await;
         }
         ClientFrame::Edit { message, content } => {
-            let (app, actor, origin) = (client.app(), client.entered.caller.actor(), asked.origin());
-            edit_message(app, actor, message.0, content, Some(origin), answer_change(client, asked, place)).await;
+            let (app, actor, origin) = (client.app(), client.actor(), asked.origin());
+            edit_message(app, actor, message, content, Some(origin), answer_change(client, asked, place)).await;
         }
         ClientFrame::React { message, emoji, add } => {
             begin_reaction(client, message, emoji, add, asked, place).await;
@@ -177,12 +187,12 @@ async fn send(client: &Client, request: SendRequest, asked: Asked, mut place: In
         }
         drop(place);
     };
-    send_message(client.app(), client.entered.caller.actor(), request, Some(origin), reply).await;
+    send_message(client.app(), client.actor(), request, Some(origin), reply).await;
 }
 
-async fn begin_reaction(client: &Client, message: MessageId, emoji: String, add: bool, asked: Asked, place: InFlight) {
-    let (app, actor, origin) = (client.app(), client.entered.caller.actor(), asked.origin());
-    react(app, actor, message.0, emoji, add, Some(origin), answer_change(client, asked, place)).await;
+async fn begin_reaction(client: &Client, message: Uuid, emoji: String, add: bool, asked: Asked, place: InFlight) {
+    let (app, actor, origin) = (client.app(), client.actor(), asked.origin());
+    react(app, actor, message, emoji, add, Some(origin), answer_change(client, asked, place)).await;
 }
 
 /// The answer to a change is its entry's frame, which delivery sends; only what changed nothing is answered here.
@@ -203,7 +213,7 @@ fn answer_change(
 }
 
 fn begin_read(client: &Client, conversation: ConversationId, position: Position, asked: Asked, place: InFlight) {
-    let (app, actor) = (Arc::clone(client.app()), client.entered.caller.actor());
+    let (app, actor) = (Arc::clone(client.app()), client.actor());
     app.tasks.clone().spawn("read", async move {
         if let Err(error) = mark_read(&app, actor, conversation, position, Some(asked.origin())).await {
             asked.refuse(&app, &error.into_refusal());

@@ -57,7 +57,7 @@ impl Held {
         let is_entry = |live: &Live| matches!(live, Live::Entry(_));
         if !self.has_lost && self.bytes + live.len() > bytes_max {
             self.has_lost = true;
-            self.retain(|live, ..| !is_entry(live));
+            self.retain(|live, _, _| !is_entry(live));
         }
         if self.has_lost && is_entry(&live) {
             return true;

@@ -22,18 +22,18 @@ pub fn read_auth(mut faults: Faults, token: Text, sync: DataField) -> Result<Cli
     Ok(ClientFrame::Auth(Auth { token: token.unwrap_or_default(), sync }))
 }
 
-/// A frame that names a message. What no message can have as its id is not found.
+/// A frame that names a message, by whatever id: what is none is not found, as one that does not exist.
 pub fn read_change<T>(
     data: DataField,
     more: impl FnOnce(&mut Faults, Data) -> T,
-    make: impl FnOnce(MessageId, T) -> ClientFrame,
+    make: impl FnOnce(Uuid, T) -> ClientFrame,
 ) -> Result<ClientFrame, Refusal> {
     let data = *data.given()?;
     let mut faults = Faults::default();
     let message = faults.id("message_id", &data.message_id);
     let rest = more(&mut faults, data);
     faults.check()?;
-    let message = message.and_then(MessageId::from_uuid).ok_or(Refusal::NotFound)?;
+    let message = message.ok_or(Refusal::NotFound)?;
     Ok(make(message, rest))
 }
 

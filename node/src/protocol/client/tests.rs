@@ -149,7 +149,6 @@ fn what_is_wrong_has_the_code_of_the_contract() {
         ["cursor", "conversations", "limit"]
     );
     assert_eq!(fields(r#"{"type":"auth"}"#), ["token"]);
-    assert_eq!(code(&format!(r#"{{"type":"chat","action":"recall","data":{{"message_id":"{USER}"}}}}"#)), "not_found");
     assert_eq!(code(r#"{"type":"ping","type":"ping"}"#), "invalid_request");
 }
 

@@ -143,7 +143,7 @@ pub fn entry_json(conversation: &ConversationRef, entry: &Entry, shown: Shown<'_
                 seq,
                 message_seq: body.message_seq,
                 content: shown.content,
-                edited_at: shown.edited_at.unwrap_or(entry.created_at),
+                edited_at: Some(shown.edited_at.unwrap_or(entry.created_at)),
             },
         ),
         Body::Reaction(body) => json(
@@ -213,7 +213,8 @@ pub struct EditedData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required)]
     pub content: Option<&'a str>,
-    pub edited_at: Timestamp,
+    /// Null only in the answer to an edit that changed nothing of a message that was never edited.
+    pub edited_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -36,11 +36,13 @@ pub async fn accept_foreign(app: &App, text: &str) -> Result<Caller> {
 async fn caller_of(app: &App, token: ForeignToken) -> Result<Caller> {
     let user = find_user(app, &token).await?;
     let newer = app.standing.roles_since(token.user, user.read_at.minus(ROLES_MARGIN));
+    let name = app.standing.name_since(token.user, user.read_at);
     Ok(Caller {
         user: token.user,
         login: login_of(token.user),
         username: user.username,
-        display_name: user.display_name,
+        display_name: name.unwrap_or(user.display_name),
+        named_at: user.read_at,
         roles: newer.unwrap_or_else(|| user.roles.to_vec()),
         expires_at: token.expires_at,
     })

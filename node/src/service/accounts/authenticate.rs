@@ -47,6 +47,9 @@ pub async fn authenticate(app: &App, token: &str, accept: Accept) -> Result<Call
     if let Some(roles) = app.standing.roles_since(caller.user, token.issued_at) {
         caller.roles = roles;
     }
+    if let Some(name) = app.standing.name_since(caller.user, caller.named_at) {
+        caller.display_name = name;
+    }
     Ok(caller)
 }
 

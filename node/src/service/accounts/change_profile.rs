@@ -5,6 +5,7 @@ use crate::auth::Caller;
 use crate::domain::Refusal;
 use crate::domain::text::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, STATUS_TEXT_MAX, check_length};
 use crate::error::Result;
+use crate::service::feed::follow_changes::hasten;
 pub use crate::storage::directory::accounts::ProfileChange;
 use crate::storage::directory::accounts::{self, Account};
 
@@ -26,5 +27,11 @@ pub async fn change_profile(app: &App, caller: &Caller, change: &ProfileChange) 
     }
     let account = accounts::update_profile(&app.directory, caller.user, change).await?;
     app.foreign_users.forget(caller.user);
-    Ok(account.ok_or(Refusal::NotFound)?)
+    let account = account.ok_or(Refusal::NotFound)?;
+    if change.display_name.is_some() {
+        // What is sent from now on names the sender so, whatever its token says.
+        app.standing.set_name(caller.user, app.clock.now(), account.display_name.as_str().into());
+        hasten(app);
+    }
+    Ok(account)
 }

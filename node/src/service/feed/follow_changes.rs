@@ -155,6 +155,11 @@ fn apply(app: &App, change: &Change) {
             }
         }
         "roles_changed" => set_roles(app, change),
+        "name_changed" => {
+            if let (Ok(user), Some(name)) = (change.subject.parse(), &change.value) {
+                app.standing.set_name(user, change.created_at, name.as_str().into());
+            }
+        }
         "setting" | "subscription" | "broadcast" => {}
         other => warn!(kind = other, "a change that this version does not know"),
     }

@@ -100,7 +100,9 @@ fn frame_of(message_id: MessageId, change: &Change, stands: &Stands, id: Option<
         }
         Change::Edit { .. } => {
             let content = stands.content.as_deref();
-            let data = EditedData { message_id, conversation_id, seq, message_seq, content, edited_at: stands.at };
+            // The message itself made its content: it was never edited.
+            let edited_at = (seq != message_seq).then_some(stands.at);
+            let data = EditedData { message_id, conversation_id, seq, message_seq, content, edited_at };
             frame("chat", Some("message_edited"), id, data)
         }
         Change::React { emoji, add } => {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tracing::debug;
 
 use crate::app::App;
+use crate::domain::status::ChosenStatus;
 use crate::domain::topic::Topic;
 use crate::domain::{Timestamp, UserId};
 use crate::memory::presence::{Cause, RECONNECT_TIME};
@@ -96,19 +97,26 @@ fn is_live(routes: &[Route], live: &HashSet<BootId>) -> bool {
 async fn announce(app: &App, due: &[(UserId, Cause)]) {
     let users: Vec<UserId> = due.iter().map(|(user, _)| *user).collect();
     let now = app.clock.now();
+    // Whoever is invisible has left long ago, for others.
+    let ids: Vec<_> = users.iter().map(|user| user.0).collect();
+    let chosen = app.router.get_status(&ids).await.unwrap_or_default();
+    let is_invisible =
+        |index: usize| chosen.get(index).and_then(Option::as_deref) == Some(ChosenStatus::Invisible.as_str());
     let gone: Vec<_> = due
         .iter()
-        .filter(|(user, cause)| *cause == Cause::Left && !app.hub.has_user(*user))
-        .map(|(user, _)| (user.0, now.as_millis() - i64::try_from(RECONNECT_TIME.as_millis()).unwrap_or(0)))
+        .enumerate()
+        .filter(|(index, (user, cause))| *cause == Cause::Left && !app.hub.has_user(*user) && !is_invisible(*index))
+        .map(|(_, (user, _))| (user.0, now.as_millis() - i64::try_from(RECONNECT_TIME.as_millis()).unwrap_or(0)))
         .collect();
     if !gone.is_empty() {
         let _ = app.router.set_last_seen(&gone).await;
     }
-    for ((user, cause), seen) in due.iter().zip(presence_of(app, &users).await) {
+    for (index, ((user, cause), seen)) in due.iter().zip(presence_of(app, &users).await).enumerate() {
         let is_offline = seen.status == "offline";
         let is_news = match cause {
-            // Back on another node, which has told it; or invisible, and as unseen as before.
-            Cause::Left => is_offline,
+            // Or back on another node, which has told it.
+            Cause::Left => is_offline && !is_invisible(index),
+            // Or invisible, and as unseen as before.
             Cause::Came => !is_offline,
             Cause::Chosen => true,
         };

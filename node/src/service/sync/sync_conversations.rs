@@ -41,7 +41,7 @@ pub async fn sync_conversations(
     let mut sent = Sent::default();
     // Pages come in the order that was asked for, so that what was gone is said in its place.
     let mut run = Vec::new();
-    for held in conversations {
+    for held in &each_once(conversations) {
         let id = ConversationId::from_uuid(held.conversation_id);
         if id.is_some_and(|id| app.shards.id_of(id.slot()).is_none_or(|shard| shards.lost.contains(&shard))) {
             continue;
@@ -66,6 +66,18 @@ pub async fn sync_conversations(
         finish_sync(app, session, frame_id, None, &shards.lost).await;
     }
     Ok(sent.given)
+}
+
+/// A conversation that is asked for twice, in the place of the first, from the lower position.
+fn each_once(asked: &[Held]) -> Vec<Held> {
+    let mut each: Vec<Held> = Vec::new();
+    for held in asked {
+        match each.iter_mut().find(|other| other.conversation_id == held.conversation_id) {
+            Some(other) => other.seq = other.seq.min(held.seq),
+            None => each.push(*held),
+        }
+    }
+    each
 }
 
 /// Sends the pages planned so far. False: the session was closed.

@@ -156,14 +156,18 @@ pub struct ProfileChange {
 }
 
 const UPDATE_PROFILE: &str = "\
-update account set
-    display_name = coalesce($2, display_name),
-    avatar_url = case when $3 then $4 else avatar_url end,
-    status_text = case when $5 then $6 else status_text end,
-    read_receipts = coalesce($7, read_receipts)
-where id = $1
-returning id, username, email, display_name, avatar_url, status_text, roles, read_receipts,
-          disabled_at is not null or deleted_at is not null, created_at, password_hash";
+with changed as (
+    update account set
+        display_name = coalesce($2, display_name),
+        avatar_url = case when $3 then $4 else avatar_url end,
+        status_text = case when $5 then $6 else status_text end,
+        read_receipts = coalesce($7, read_receipts)
+    where id = $1
+    returning id, username, email, display_name, avatar_url, status_text, roles, read_receipts,
+              disabled_at is not null or deleted_at is not null, created_at, password_hash),
+told as (
+    insert into change (kind, subject, value) select 'name_changed', id::text, display_name from changed where $2 is not null)
+select * from changed";
 
 /// The account as it is then.
 pub async fn update_profile(

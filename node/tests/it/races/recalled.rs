@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
