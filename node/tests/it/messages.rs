@@ -146,12 +146,66 @@ async fn an_edit_shows_no_content_to_who_came_after_the_message() {
         let content = edited["data"].get("content");
         assert_eq!(content, (number < 2).then(|| json!("still")).as_ref(), "device {number}");
     }
-    // Nor may she hide, forward, or ask who has read it.
+    // Nor may she hide, forward, read up to it, or ask who has read it.
     let path = format!("/messages/{}", id(&said));
+    carol.post(&cluster, 0, &format!("{path}/read"), json!({})).await.refused(404, "not_found");
+    let body = json!({"message_id": id(&said)});
+    carol.post(&cluster, 0, &format!("/conversations/{team}/read"), body).await.refused(404, "not_found");
     carol.delete(&cluster, 0, &path).await.refused(404, "not_found");
     carol.get(&cluster, 0, &format!("{path}/receipts")).await.refused(404, "not_found");
     let body = json!({"conversation_ids": [team], "temp_id": "f"});
     carol.post(&cluster, 0, &format!("{path}/forward"), body).await.refused(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_changes_nothing_has_no_time_unless_another_changed_something() {
+    let cluster = cluster(1).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let chat = direct(&cluster, &alice, &bob).await;
+    let said = say(&cluster, &alice, &chat, "as it is").await;
+    let mut device = alice.connect(&cluster, 0).await;
+    let mut edit = async |content: &str| {
+        let data = json!({"message_id": id(&said), "content": content});
+        device.ask(json!({"type": "chat", "action": "edit", "data": data})).await["data"].clone()
+    };
+    let unchanged = edit("as it is").await;
+    assert_eq!((&unchanged["edited_at"], &unchanged["seq"]), (&json!(null), &unchanged["message_seq"]));
+    let changed = edit("as it is now").await;
+    let again = edit("as it is now").await;
+    assert!(changed["edited_at"].is_string() && changed["edited_at"] == again["edited_at"], "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_what_is_no_message_count_like_others() {
+    let cluster = Setup::nodes(1).start().await;
+    let alice = cluster.user("alice").await;
+    let mut device = alice.connect(&cluster, 0).await;
+    let mut codes = Vec::new();
+    for _ in 0..30 {
+        let frame = json!({"type": "chat", "action": "recall", "id": "r", "data": {"message_id": Uuid::new_v4()}});
+        device.send(frame).await;
+    }
+    for _ in 0..30 {
+        codes.push(device.expect("error").await["data"]["code"].clone());
+    }
+    assert!(codes[..10].iter().all(|code| code == "not_found"), "{codes:?}");
+    assert!(codes.iter().any(|code| code == "rate_limited"), "{codes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_asked_for_twice_is_answered_once() {
+    let cluster = cluster(1).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let chat = direct(&cluster, &alice, &bob).await;
+    for number in 0..6 {
+        say(&cluster, &alice, &chat, &format!("{number}")).await;
+    }
+    let mut device = bob.connect(&cluster, 0).await;
+    let asked = json!([{"conversation_id": chat, "after_seq": 4}, {"conversation_id": chat, "after_seq": 2}]);
+    let (pages, _) = sync(&mut device, json!({"conversations": asked})).await;
+    let seqs: Vec<_> =
+        pages.iter().flat_map(|page| page["frames"].as_array().unwrap()).map(|f| f["data"]["seq"].clone()).collect();
+    assert_eq!((pages.len(), seqs), (1, vec![json!(3), json!(4), json!(5), json!(6)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

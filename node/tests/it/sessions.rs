@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use herald_node::domain::{Seq, UserId};
+use herald_node::memory::presence::RECONNECT_TIME;
 use herald_node::service::people::look_up_pairs::blocks_of;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -601,7 +602,9 @@ async fn friends_see_each_other_come_choose_and_go() {
     seen("online").await;
     for (chosen, shown) in [("busy", "busy"), ("invisible", "offline"), ("away", "away")] {
         device.send(json!({"type": "status", "data": {"status": chosen}})).await;
-        seen(shown).await;
+        let frame = seen(shown).await;
+        // One who became invisible looks like one who left.
+        assert_eq!(frame["data"]["last_seen_at"].is_string(), shown == "offline", "{frame}");
     }
     // Away and back within ten seconds is nothing to tell; kept over connections is what was chosen.
     device.close().await;
@@ -614,6 +617,57 @@ async fn friends_see_each_other_come_choose_and_go() {
     assert!(frame["data"]["last_seen_at"].is_string());
     assert!(left.elapsed() > Duration::from_secs(9));
     assert!(stranger.has_none("status", Duration::from_millis(100)).await);
+}
+
+#[tokio::test]
+async fn nobody_sees_the_invisible_leave() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    alice.post(&cluster, 0, "/friends/request", json!({"user_id": bob.id})).await.expect(201);
+    bob.post(&cluster, 0, &format!("/friends/{}/accept", alice.id), json!({})).await.expect(200);
+    let mut device = alice.connect(&cluster, 0).await;
+    device.send(json!({"type": "status", "data": {"status": "invisible"}})).await;
+    let presence = async || {
+        let body = json!({"user_ids": [alice.id]});
+        bob.post(&cluster, 1, "/users/presence", body).await.expect(200)["presence"][alice.id.to_string()].clone()
+    };
+    eventually("it was seen last", async || presence().await["last_seen_at"].is_string()).await;
+    let before = presence().await;
+    let mut friend = bob.connect(&cluster, 1).await;
+    device.close().await;
+    device.closed().await;
+    // Told or not, the time of leaving is over: what comes after it is told.
+    assert!(friend.has_none("status", RECONNECT_TIME + Duration::from_secs(1)).await);
+    assert_eq!(presence().await, before);
+}
+
+#[tokio::test]
+async fn what_is_sent_names_its_sender_as_he_is_called_now() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut reader = bob.connect(&cluster, 1).await;
+    let mut device = alice.connect(&cluster, 1).await;
+    device.say(bob.id, "before").await;
+    let before = reader.next_message().await;
+    reader.say(alice.id, "so that alice may go on").await;
+    alice.patch(&cluster, 0, "/users/me", json!({"display_name": "Alice the Second"})).await.expect(200);
+    let body = |number: usize| json!({"temp_id": format!("r{number}"), "message_type": "text", "content": "by REST"});
+    let path = format!("/messages/{}", bob.id);
+    let sent = alice.post(&cluster, 0, &path, body(0)).await.expect(201);
+    assert_eq!(sent["sender_name"], "Alice the Second", "at once where the name was changed");
+    let number = std::cell::Cell::new(0);
+    eventually("the other node knows, within a second or two", async || {
+        number.set(number.get() + 1);
+        let sent = alice.post(&cluster, 1, &path, body(number.get())).await;
+        sent.status == 201 && sent.body["sender_name"] == "Alice the Second"
+    })
+    .await;
+    let sent = device.say(bob.id, "after").await;
+    let after = reader.find(DEADLINE, |frame| frame["data"]["message_id"] == sent["message_id"]).await.unwrap();
+    assert_eq!(after["data"]["sender_name"], "Alice the Second");
+    let page = bob.get(&cluster, 0, &format!("/messages/{}?limit=200", alice.id)).await.expect(200);
+    let first = page["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&first["content"], &first["sender_name"]), (&json!("before"), &before["sender_name"]));
 }
 
 #[tokio::test]

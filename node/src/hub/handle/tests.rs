@@ -82,6 +82,38 @@ fn too_much_on_hold_becomes_resync() {
 }
 
 #[test]
+fn what_one_asked_for_oneself_is_held_within_the_limit_and_not_dropped() {
+    let (session, a) = (session(), ConversationId::random());
+    session.hold();
+    let big = frame(&"x".repeat(60_000));
+    session.send_entry(&big, a.into(), Seq(1));
+    for seq in 2..=8 {
+        session.send_own_entry(&big, a.into(), Seq(seq));
+    }
+    assert!(!session.is_closed());
+    for seq in 9..=20 {
+        session.send_own_entry(&big, a.into(), Seq(seq));
+    }
+    assert_eq!(session.close_of(), Some(Close::With(CloseCode::SlowConsumer)));
+}
+
+#[test]
+fn what_was_dropped_on_hold_does_not_count_as_received() {
+    let (session, a) = (session(), ConversationId::random());
+    session.hold();
+    session.set_whole();
+    let big = frame(&"x".repeat(60_000));
+    for seq in 1..=20 {
+        session.send_entry(&big, a.into(), Seq(seq));
+    }
+    session.release(&HashMap::new());
+    session.send_entry(&frame("a21"), a.into(), Seq(21));
+    let number = session.state.lock().received.ping();
+    session.ponged(number);
+    assert_eq!(session.take_received(), []);
+}
+
+#[test]
 fn a_queue_over_its_bytes_closes_as_slow_consumer() {
     let session = session();
     let big = frame(&"x".repeat(60_000));
