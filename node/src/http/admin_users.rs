@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::extract::{Json, Page, Paging, Path, Query};
+use super::extract::{Json, Page, Paging, Path, Query, cursor};
 use super::permitted::Admin;
 use super::problem::HttpResult;
 use crate::app::App;
@@ -67,10 +67,9 @@ pub async fn list(
     Query(query): Query<UsersQuery>,
     paging: Paging,
 ) -> HttpResult<Json<Page<AdminUserJson>>> {
-    let found = find_users(&app, query.query.as_deref(), true, paging.after()?, paging.limit + 1).await?;
-    let page = Page::of(found, paging.limit, |(_, place)| place.clone());
-    let items = page.items.into_iter().map(|(found, _)| found.into()).collect();
-    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+    let found = find_users(&app, query.query.as_deref(), true, paging.after()?, paging.limit).await?;
+    let items = found.users.into_iter().map(Into::into).collect();
+    Ok(Json(Page { items, next_cursor: found.next.as_ref().map(cursor) }))
 }
 
 /// GET /admin/users/{id}

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::admin_users::UsersQuery;
-use super::extract::{Json, Page, Paging, Path, Query};
+use super::extract::{Json, Page, Paging, Path, Query, cursor};
 use super::permitted::Moderator;
 use super::problem::HttpResult;
 use crate::app::App;
@@ -59,10 +59,9 @@ pub async fn list(
     Query(query): Query<UsersQuery>,
     paging: Paging,
 ) -> HttpResult<Json<Page<ModeratedUserJson>>> {
-    let found = find_users(&app, query.query.as_deref(), false, paging.after()?, paging.limit + 1).await?;
-    let page = Page::of(found, paging.limit, |(_, place)| place.clone());
-    let items = page.items.into_iter().map(|(found, _)| found.into()).collect();
-    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+    let found = find_users(&app, query.query.as_deref(), false, paging.after()?, paging.limit).await?;
+    let items = found.users.into_iter().map(Into::into).collect();
+    Ok(Json(Page { items, next_cursor: found.next.as_ref().map(cursor) }))
 }
 
 /// GET /moderation/users/{id}

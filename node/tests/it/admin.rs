@@ -581,7 +581,8 @@ async fn finding_and_counting_users_reads_no_more_than_it_shows() {
             "insert into account (id, username, username_key, display_name, email, email_key, disabled_at, deleted_at,
                                   is_indexed)
              select gen_random_uuid(), case when n % 100 <> 0 then 'user-' || n end, 'user-' || n, 'Person ' || n,
-                    'mail-' || n || '@example.org', 'mail-' || n || '@example.org', case when n % 2 = 0 then now() end,
+                    case when n % 2 = 0 then 'mail-' else 'user-' end || n || '@example.org',
+                    case when n % 2 = 0 then 'mail-' else 'user-' end || n || '@example.org', case when n % 2 = 0 then now() end,
                     case when n % 100 = 0 then now() end, true
              from generate_series(1, {USERS}) n;
              insert into search_name (user_id, name, word)
@@ -620,19 +621,20 @@ async fn finding_and_counting_users_reads_no_more_than_it_shows() {
     // Page by page, each once, whatever they were found by.
     let query = SearchQuery::parse("query", "USER-1").unwrap().unwrap();
     let mut seen = Vec::new();
+    let mut after: Option<(String, UserId)> = None;
     loop {
-        let after = seen.last().cloned();
-        let after = after.as_ref().map(|(key, user): &(String, UserId)| (key.as_str(), *user));
-        let page = admin_accounts::find_accounts(&directory, &query, true, after, 1_000).await.unwrap();
+        let place = after.as_ref().map(|(key, user)| (key.as_str(), *user));
+        let page = admin_accounts::find_accounts(&directory, &query, true, place, 1_000).await.unwrap();
         let is_last = page.len() < 1_000;
-        seen.extend(page.into_iter().map(|(found, key)| (key, found.account.id)));
+        after = page.last().map(|last| (last.key.clone(), last.account.account.id));
+        seen.extend(page.into_iter().filter(|found| found.is_first).map(|found| found.account.account.id));
         if is_last {
             break;
         }
     }
     let sql = "select count(*) from account where username_key like 'user-1%'";
     let there: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
-    let users: std::collections::HashSet<_> = seen.iter().map(|(_, user)| *user).collect();
+    let users: std::collections::HashSet<_> = seen.iter().copied().collect();
     assert_eq!((users.len(), seen.len()), (usize::try_from(there).unwrap(), usize::try_from(there).unwrap()));
     tasks.shutdown(Duration::from_secs(2)).await;
 }

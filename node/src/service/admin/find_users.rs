@@ -21,14 +21,20 @@ pub enum Place {
     Found(String, UserId),
 }
 
-/// Up to `limit` users after a place: in the order of their ids, or of what they are found by.
+/// A part of a list, and where it goes on, if it does.
+pub struct Found {
+    pub users: Vec<AdminAccount>,
+    pub next: Option<Place>,
+}
+
+/// Up to `limit` users after a place: in the order of their ids, or of what they are found by. Where one is found by several, there are fewer.
 pub async fn find_users(
     app: &App,
     query: Option<&str>,
     by_address: bool,
     after: Option<Place>,
     limit: usize,
-) -> Result<Vec<(AdminAccount, Place)>> {
+) -> Result<Found> {
     let query = query.map(|text| SearchQuery::parse("query", text)).transpose()?.flatten();
     match (query, after) {
         (None, None) => list(app, UserId(Uuid::nil()), limit).await,
@@ -44,13 +50,12 @@ pub async fn find_users(
     }
 }
 
-async fn list(app: &App, after: UserId, limit: usize) -> Result<Vec<(AdminAccount, Place)>> {
-    let found = admin_accounts::list_accounts(&app.directory, after, limit).await?;
-    let placed = found.into_iter().map(|found| {
-        let place = Place::All(found.account.id);
-        (found, place)
-    });
-    Ok(placed.collect())
+async fn list(app: &App, after: UserId, limit: usize) -> Result<Found> {
+    let mut users = admin_accounts::list_accounts(&app.directory, after, limit + 1).await?;
+    let has_more = users.len() > limit;
+    users.truncate(limit);
+    let next = users.last().filter(|_| has_more).map(|last| Place::All(last.account.id));
+    Ok(Found { users, next })
 }
 
 async fn find(
@@ -59,13 +64,12 @@ async fn find(
     by_address: bool,
     after: Option<(&str, UserId)>,
     limit: usize,
-) -> Result<Vec<(AdminAccount, Place)>> {
-    let found = admin_accounts::find_accounts(&app.directory, query, by_address, after, limit).await?;
-    let placed = found.into_iter().map(|(found, key)| {
-        let place = Place::Found(key, found.account.id);
-        (found, place)
-    });
-    Ok(placed.collect())
+) -> Result<Found> {
+    let mut found = admin_accounts::find_accounts(&app.directory, query, by_address, after, limit + 1).await?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| has_more).map(|last| Place::Found(last.key.clone(), last.account.account.id));
+    Ok(Found { users: found.into_iter().filter(|found| found.is_first).map(|found| found.account).collect(), next })
 }
 
 pub async fn find_user(app: &App, user: UserId) -> Result<AdminAccount> {

@@ -47,31 +47,28 @@ select id, username, email, display_name, avatar_url, status_text, roles, read_r
        disabled_at is not null or deleted_at is not null, created_at, null::text, disabled_at, deleted_at
 from account where id > $1 order by id limit $2";
 
-/// In the order of what was found: names, addresses and the taken names of deleted accounts that begin with the query, each account by
-/// the first of them. Each of the three ends as soon as it has a page.
+/// In the order of what was found: names, addresses and the taken names of deleted accounts that begin with the query. Each of the three
+/// ends as soon as it has a page, so an account comes by each of its own that begins so; the first of them says so.
 const FIND_ACCOUNTS: &str = "\
 with found as (
     (select s.name as key, s.user_id as id from search_name s
-     where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($3, $4)
-       and not exists (select from search_name e where e.user_id = s.user_id and e.name >= $1 and e.name < s.name)
-       and not ($6 and exists (select from account o where o.id = s.user_id and o.email_key collate \"C\" >= $1
-                       and o.email_key collate \"C\" < s.name))
-     order by s.name, s.user_id limit $5)
+     where s.name >= $1 and s.name < $2 and (s.name, s.user_id) > ($3, $4) order by s.name, s.user_id limit $5)
     union
     (select m.email_key collate \"C\", m.id from account m
-     where $6 and m.email_key is not null and m.email_key collate \"C\" >= $1 and m.email_key collate \"C\" < $2 and (m.email_key collate \"C\", m.id) > ($3, $4)
-       and not exists (select from search_name e where e.user_id = m.id and e.name >= $1
-                       and e.name < m.email_key collate \"C\")
+     where $6 and m.email_key is not null and m.email_key collate \"C\" >= $1 and m.email_key collate \"C\" < $2
+       and (m.email_key collate \"C\", m.id) > ($3, $4)
      order by m.email_key collate \"C\", m.id limit $5)
     union
     (select d.username_key collate \"C\", d.id from account d
      where d.deleted_at is not null and d.username_key collate \"C\" >= $1 and d.username_key collate \"C\" < $2
        and (d.username_key collate \"C\", d.id) > ($3, $4)
      order by d.username_key collate \"C\", d.id limit $5)
-)
+), page as materialized (select key, id from found order by key, id limit $5)
 select a.id, a.username, a.email, a.display_name, a.avatar_url, a.status_text, a.roles, a.read_receipts,
-       a.disabled_at is not null or a.deleted_at is not null, a.created_at, null::text, a.disabled_at, a.deleted_at, f.key
-from found f join account a on a.id = f.id order by f.key, f.id limit $5";
+       a.disabled_at is not null or a.deleted_at is not null, a.created_at, null::text, a.disabled_at, a.deleted_at, p.key,
+       not exists (select from search_name e where e.user_id = a.id and e.name >= $1 and e.name < p.key)
+       and not ($6 and coalesce(a.email_key collate \"C\" >= $1 and a.email_key collate \"C\" < p.key, false))
+from page p join account a on a.id = p.id order by p.key, p.id";
 
 /// All, in the order of their ids, after `after`.
 pub async fn list_accounts(
@@ -84,20 +81,31 @@ pub async fn list_accounts(
     client.query(LIST_ACCOUNTS, &[&after, &limit]).await?.iter().map(admin_account_of).collect()
 }
 
-/// Those of whom something begins with the query, and what that is, after such a text and user. Addresses count only where they may be
-/// asked for.
+/// An account by something of its own that begins with a query.
+#[derive(Clone, Debug)]
+pub struct FoundAccount {
+    pub account: AdminAccount,
+    pub key: String,
+    /// Nothing of its own that begins so comes earlier.
+    pub is_first: bool,
+}
+
+/// Whatever begins with the query, after such a text and user: up to `limit`, some of them of the same account. Addresses count only where
+/// they may be asked for.
 pub async fn find_accounts(
     directory: &Directory,
     query: &SearchQuery,
     by_address: bool,
     after: Option<(&str, UserId)>,
     limit: usize,
-) -> Result<Vec<(AdminAccount, String)>, StorageError> {
+) -> Result<Vec<FoundAccount>, StorageError> {
     let client = directory.client().await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (key, user) = after.unwrap_or((&query.beginning, UserId::ALL));
     let rows = client.query(FIND_ACCOUNTS, &[&query.beginning, &query.end, &key, &user, &limit, &by_address]).await?;
-    rows.iter().map(|row| Ok((admin_account_of(row)?, row.try_get(13)?))).collect()
+    let found =
+        |row| Ok(FoundAccount { account: admin_account_of(row)?, key: row.try_get(13)?, is_first: row.try_get(14)? });
+    rows.iter().map(found).collect()
 }
 
 const READ_ADMIN_ACCOUNT: &str = "\
