@@ -625,18 +625,20 @@ async fn nobody_sees_the_invisible_leave() {
     let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
     alice.post(&cluster, 0, "/friends/request", json!({"user_id": bob.id})).await.expect(201);
     bob.post(&cluster, 0, &format!("/friends/{}/accept", alice.id), json!({})).await.expect(200);
+    let mut friend = bob.connect(&cluster, 1).await;
     let mut device = alice.connect(&cluster, 0).await;
+    assert_eq!(friend.expect("status").await["data"]["status"], "online");
     device.send(json!({"type": "status", "data": {"status": "invisible"}})).await;
+    let shown = friend.expect("status").await;
+    assert_eq!(shown["data"]["status"], "offline");
     let presence = async || {
         let body = json!({"user_ids": [alice.id]});
         bob.post(&cluster, 1, "/users/presence", body).await.expect(200)["presence"][alice.id.to_string()].clone()
     };
-    eventually("it was seen last", async || presence().await["last_seen_at"].is_string()).await;
     let before = presence().await;
-    let mut friend = bob.connect(&cluster, 1).await;
+    assert_eq!(before["last_seen_at"], shown["data"]["last_seen_at"]);
     device.close().await;
     device.closed().await;
-    // Told or not, the time of leaving is over: what comes after it is told.
     assert!(friend.has_none("status", RECONNECT_TIME + Duration::from_secs(1)).await);
     assert_eq!(presence().await, before);
 }
