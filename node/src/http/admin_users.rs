@@ -8,49 +8,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::extract::{Json, Page, Paging, Path, Query, cursor};
+use super::moderation::ModeratedUserJson;
 use super::permitted::Admin;
 use super::problem::HttpResult;
 use crate::app::App;
+use crate::domain::UserId;
 use crate::domain::roles::parse_roles;
 use crate::domain::text::QUERY_MAX;
-use crate::domain::{Timestamp, UserId};
 use crate::service::admin::change_user::{AccountChange, AdminAccount, Reach, change_user};
 use crate::service::admin::end_user_sessions::end_user_sessions;
 use crate::service::admin::find_users::{find_user, find_users};
 
-/// A User with what only administrators see.
+/// What moderators see, and the address.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AdminUser")]
 pub struct AdminUserJson {
-    id: UserId,
-    username: Option<String>,
-    display_name: String,
-    avatar_url: Option<String>,
-    status_text: Option<String>,
-    created_at: Timestamp,
+    #[serde(flatten)]
+    user: ModeratedUserJson,
     email: Option<String>,
-    roles: Vec<String>,
-    disabled: bool,
-    disabled_at: Option<Timestamp>,
-    deleted_at: Option<Timestamp>,
 }
 
 impl From<AdminAccount> for AdminUserJson {
-    fn from(found: AdminAccount) -> Self {
-        let AdminAccount { account, disabled_at, deleted_at } = found;
-        Self {
-            id: account.id,
-            username: account.username,
-            display_name: account.display_name,
-            avatar_url: account.avatar_url,
-            status_text: account.status_text,
-            created_at: account.created_at,
-            email: account.email,
-            roles: account.roles,
-            disabled: disabled_at.is_some(),
-            disabled_at,
-            deleted_at,
-        }
+    fn from(mut found: AdminAccount) -> Self {
+        let email = found.account.email.take();
+        Self { user: found.into(), email }
     }
 }
 

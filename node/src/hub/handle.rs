@@ -175,30 +175,30 @@ impl SessionHandle {
 
     /// Queues a live log entry: remembered as given, and held back while the session is on hold.
     pub fn send_entry(&self, frame: &Frame, log: Log, seq: Seq) {
-        self.take_live(|| Live::Entry(frame.clone()), log, seq);
+        self.take_live(Live::Entry(frame.clone()), log, seq);
     }
 
     /// The same for an entry that this session asked for: its frame is the answer, and comes also where a sync has given the entry.
     pub fn send_own_entry(&self, frame: &Frame, log: Log, seq: Seq) {
-        self.take_live(|| Live::Answer(frame.clone()), log, seq);
+        self.take_live(Live::Answer(frame.clone()), log, seq);
     }
 
     /// An entry that this session made itself: it knows it, and is sent no frame of it.
     pub fn given_own(&self, log: Log, seq: Seq) {
-        self.take_live(|| Live::Own, log, seq);
+        self.take_live(Live::Own, log, seq);
     }
 
-    fn take_live(&self, live: impl FnOnce() -> Live, log: Log, seq: Seq) {
+    fn take_live(&self, live: Live, log: Log, seq: Seq) {
         let mut state = self.state.lock();
         if state.close.is_some() {
             return;
         }
         if state.held.is_on_hold() {
-            if !state.held.keep(live(), log, seq, self.outgoing_bytes_max / 2) {
+            if !state.held.keep(live, log, seq, self.outgoing_bytes_max / 2) {
                 self.close_locked(&mut state, Close::With(CloseCode::SlowConsumer));
             }
         } else {
-            self.show(&mut state, live(), log, seq);
+            self.show(&mut state, live, log, seq);
         }
     }
 
@@ -213,17 +213,22 @@ impl SessionHandle {
 
     /// Tells the client to sync a conversation of which it may have missed this entry. False: a sync of it has read the log so far.
     pub fn send_resync_below(&self, frame: &Frame, log: Log, seq: Seq) -> bool {
-        let is_missing = !self.state.lock().received.has_synced(log, seq);
-        is_missing && self.send_resync(frame, Some(log.conversation))
+        let mut state = self.state.lock();
+        let is_missing = !state.received.has_synced(log, seq);
+        if is_missing {
+            self.resync_locked(&mut state, frame, Some(log.conversation));
+        }
+        is_missing
     }
 
     /// Tells the client to sync this conversation, or all: it may have missed something, so what comes live proves nothing before.
-    /// True: it was told.
-    pub fn send_resync(&self, frame: &Frame, conversation: Option<ConversationId>) -> bool {
-        let mut state = self.state.lock();
+    pub fn send_resync(&self, frame: &Frame, conversation: Option<ConversationId>) {
+        self.resync_locked(&mut self.state.lock(), frame, conversation);
+    }
+
+    fn resync_locked(&self, state: &mut State, frame: &Frame, conversation: Option<ConversationId>) {
         state.received.note_lost(conversation);
-        self.push(&mut state, frame.0.clone(), true);
-        true
+        self.push(state, frame.0.clone(), true);
     }
 
     /// Holds live entries back until [`SessionHandle::release`]; holds nest.
@@ -237,8 +242,7 @@ impl SessionHandle {
         let mut state = self.state.lock();
         let Some(released) = state.held.release(given) else { return };
         if released.has_lost {
-            state.received.note_lost(None);
-            self.push(&mut state, server::resync(ResyncReason::BusLost, None).0, true);
+            self.resync_locked(&mut state, &server::resync(ResyncReason::BusLost, None), None);
         }
         for (live, log, seq) in released.entries {
             self.show(&mut state, live, log, seq);

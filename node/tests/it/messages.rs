@@ -39,21 +39,6 @@ async fn history(cluster: &Cluster, node: usize, user: &User, conversation: &str
     page["items"].as_array().unwrap().clone()
 }
 
-/// All pages of a sync, and its cursor.
-async fn sync(device: &mut Device, data: Value) -> (Vec<Value>, Value) {
-    let own = Uuid::new_v4().to_string();
-    device.send(json!({"type": "sync", "id": own, "data": data})).await;
-    let mut pages = Vec::new();
-    loop {
-        let frame = device.find(DEADLINE, |frame| frame["id"] == own.as_str()).await.expect("an answer to sync");
-        match frame["action"].as_str() {
-            Some("page") => pages.push(frame["data"].clone()),
-            Some("complete") => return (pages, frame["data"]["cursor"].clone()),
-            _ => panic!("{frame}"),
-        }
-    }
-}
-
 fn frames(pages: &[Value], conversation: &str) -> Vec<Value> {
     let of_it = pages.iter().filter(|page| page["conversation_id"] == conversation);
     of_it.flat_map(|page| page["frames"].as_array().unwrap().clone()).collect()
@@ -68,7 +53,7 @@ async fn a_message_hidden_for_me_is_hidden_on_all_my_devices_and_for_nobody_else
     let second = say(&cluster, &bob, &chat, "second").await;
     let (mut phone, mut tablet) = (alice.connect(&cluster, 0).await, alice.connect(&cluster, 1).await);
     let mut bobs = bob.connect(&cluster, 1).await;
-    let (_, cursor) = sync(&mut phone, json!({})).await;
+    let (_, cursor) = phone.sync(json!({})).await;
     let path = format!("/messages/{}", id(&second));
 
     alice.delete(&cluster, 1, &path).await.expect(204);
@@ -93,7 +78,7 @@ async fn a_message_hidden_for_me_is_hidden_on_all_my_devices_and_for_nobody_else
     for data in
         [json!({"cursor": cursor}), json!({}), json!({"conversations": [{"conversation_id": chat, "after_seq": 0}]})]
     {
-        let (pages, _) = sync(&mut tablet, data).await;
+        let (pages, _) = tablet.sync(data).await;
         let hidden: Vec<&Value> = pages.iter().flat_map(|page| page["hidden"].as_array().unwrap()).collect();
         assert_eq!(hidden, [&second["seq"]], "{pages:?}");
         for frame in frames(&pages, &chat).iter().filter(|frame| frame["data"]["message_id"] == second["id"]) {
@@ -110,7 +95,7 @@ async fn a_message_hidden_for_me_is_hidden_on_all_my_devices_and_for_nobody_else
         let edited = device.expect("chat/message_edited").await;
         assert_eq!((edited["data"].get("content"), &edited["data"]["message_id"]), (None, &second["id"]));
     }
-    let (pages, _) = sync(&mut phone, json!({})).await;
+    let (pages, _) = phone.sync(json!({})).await;
     let edit = frames(&pages, &chat).into_iter().find(|frame| frame["action"] == "message_edited").unwrap();
     assert_eq!(edit["data"].get("content"), None);
     let other = direct(&cluster, &alice, &carol).await;
@@ -202,7 +187,7 @@ async fn a_conversation_asked_for_twice_is_answered_once() {
     }
     let mut device = bob.connect(&cluster, 0).await;
     let asked = json!([{"conversation_id": chat, "after_seq": 4}, {"conversation_id": chat, "after_seq": 2}]);
-    let (pages, _) = sync(&mut device, json!({"conversations": asked})).await;
+    let (pages, _) = device.sync(json!({"conversations": asked})).await;
     let seqs: Vec<_> =
         pages.iter().flat_map(|page| page["frames"].as_array().unwrap()).map(|f| f["data"]["seq"].clone()).collect();
     assert_eq!((pages.len(), seqs), (1, vec![json!(3), json!(4), json!(5), json!(6)]));
@@ -475,7 +460,7 @@ async fn a_recalled_text_is_read_nowhere() {
     for node in 0..3 {
         devices.push(bob.connect(&cluster, node).await);
     }
-    let (_, mut cursor) = sync(&mut devices[0], json!({})).await;
+    let (_, mut cursor) = devices[0].sync(json!({})).await;
     for round in 0..ROUNDS {
         let word = format!("secret{round}x");
         let said = say(&cluster, &alice, &chat, &format!("the {word} first")).await;
@@ -492,11 +477,11 @@ async fn a_recalled_text_is_read_nowhere() {
 
         for (node, device) in devices.iter_mut().enumerate() {
             device.take_waiting();
-            let (by_cursor, next) = sync(device, json!({"cursor": cursor})).await;
+            let (by_cursor, next) = device.sync(json!({"cursor": cursor})).await;
             let after =
                 json!({"conversations": [{"conversation_id": chat, "after_seq": said["seq"].as_i64().unwrap() - 1}]});
-            let (by_conversation, _) = sync(device, after).await;
-            let (first, _) = sync(device, json!({})).await;
+            let (by_conversation, _) = device.sync(after).await;
+            let (first, _) = device.sync(json!({})).await;
             if node == 2 {
                 cursor = next;
             }

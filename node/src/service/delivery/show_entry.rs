@@ -126,7 +126,10 @@ fn pass(app: &Arc<App>, post: &mut Post, arrival: Arrival, set: Option<&SharedSe
             debug!(conversation = %conversation.id(), "too many entries wait for a hole");
             answer_origin(app, &arrival);
             let id = Some(conversation.id());
-            tell_to_sync(app, &conversation, seq, set, |session, frame| session.send_resync(frame, id));
+            tell_to_sync(app, &conversation, seq, set, |session, frame| {
+                session.send_resync(frame, id);
+                true
+            });
             emit_all(app, &post.gate.give_up_hole(), set);
         }
     }
@@ -142,7 +145,11 @@ pub fn give_up(app: &Arc<App>, post: &mut Post, conversation: &ConversationRef, 
     let mut told = HashSet::new();
     while let Some((last, _)) = post.gate.hole().filter(|(_, first_waiting)| *first_waiting <= before) {
         tell_to_sync(app, conversation, last.next(), set, |session, frame| {
-            told.insert(session.id) && session.send_resync(frame, Some(conversation.id()))
+            let is_first = told.insert(session.id);
+            if is_first {
+                session.send_resync(frame, Some(conversation.id()));
+            }
+            is_first
         });
         emit_all(app, &post.gate.give_up_hole(), set);
     }

@@ -20,20 +20,6 @@ const SECRET: &str = "qzsecretzq";
 /// In a text that stays: the look into databases would find a secret as it finds this.
 const CONTROL: &str = "qzcontrolzq";
 
-/// All pages of a sync, and its cursor.
-async fn sync(device: &mut Device, data: Value) -> (Vec<Value>, Value) {
-    let own = Uuid::new_v4().to_string();
-    device.send(json!({"type": "sync", "id": own, "data": data})).await;
-    let mut pages = Vec::new();
-    loop {
-        let frame = device.find(DEADLINE, |frame| frame["id"] == own.as_str()).await.expect("an answer to sync");
-        match frame["action"].as_str() {
-            Some("page") => pages.push(frame["data"].clone()),
-            _ => return (pages, frame["data"]["cursor"].clone()),
-        }
-    }
-}
-
 /// Who has written, is mentioned, quotes, comes back, rules.
 struct People {
     alice: User,
@@ -121,7 +107,7 @@ async fn recalled_part(cluster: Arc<Cluster>, part: usize, admin: User) {
     let path = format!("/conversations/{team}/messages");
     alice.post(cluster, 0, &path, text(CONTROL)).await.expect(201);
     let mut device = bob.connect(cluster, part % 3).await;
-    let (_, mut cursor) = sync(&mut device, json!({})).await;
+    let (_, mut cursor) = device.sync(json!({})).await;
     for round in 0..ROUNDS_EACH {
         let word = format!("{SECRET}{part}x{round}x");
         let node = |turn: usize| (part + round + turn) % 3;
@@ -169,13 +155,13 @@ async fn recalled_part(cluster: Arc<Cluster>, part: usize, admin: User) {
         // Who is there, who comes back, who comes for the first time on a device.
         stay(&device).await;
         device.take_waiting();
-        let (pages, next) = sync(&mut device, json!({"cursor": cursor})).await;
+        let (pages, next) = device.sync(json!({"cursor": cursor})).await;
         cursor = next;
         read.push(("sync by cursor", json!(pages)));
         let after = json!({"conversation_id": team, "after_seq": said["seq"].as_i64().unwrap() - 1});
-        read.push(("sync by conversation", json!(sync(&mut device, json!({"conversations": [after]})).await.0)));
+        read.push(("sync by conversation", json!(device.sync(json!({"conversations": [after]})).await.0)));
         if round % 5 == 0 {
-            read.push(("first sync", json!(sync(&mut device, json!({})).await.0)));
+            read.push(("first sync", json!(device.sync(json!({})).await.0)));
             let mut fresh = carol.connect(cluster, node(1)).await;
             fresh.find(DEADLINE, |frame| frame["type"] == "sync").await.expect("offline delivery ends");
             read.push(("offline delivery", json!(fresh.take_waiting())));

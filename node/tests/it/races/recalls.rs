@@ -53,13 +53,13 @@ impl Readers<'_> {
             }
             Reading::Export => get(format!("/groups/{team}/export?format=jsonl")).await,
             Reading::SyncByCursor => {
-                let (pages, cursor) = sync(&mut self.tablet, json!({"cursor": self.cursor})).await;
+                let (pages, cursor) = self.tablet.sync(json!({"cursor": self.cursor})).await;
                 self.cursor = cursor;
-                pages
+                json!(pages).to_string()
             }
             Reading::SyncByConversation => {
                 let wanted = json!({"conversations": [{"conversation_id": team, "after_seq": after_seq}]});
-                sync(&mut self.tablet, wanted).await.0
+                json!(self.tablet.sync(wanted).await.0).to_string()
             }
             Reading::Offline => {
                 let mut device = self.carol.connect(cluster, node).await;
@@ -72,20 +72,6 @@ impl Readers<'_> {
             }
         };
         (read, None)
-    }
-}
-
-/// The pages of a sync, and its cursor.
-async fn sync(device: &mut Device, data: Value) -> (String, Value) {
-    let own = Uuid::new_v4().to_string();
-    device.send(json!({"type": "sync", "id": own, "data": data})).await;
-    let mut pages = Vec::new();
-    loop {
-        let frame = device.find(DEADLINE, |frame| frame["id"] == own.as_str()).await.expect("an answer to sync");
-        if frame["action"] == "complete" {
-            return (json!(pages).to_string(), frame["data"]["cursor"].clone());
-        }
-        pages.push(frame["data"].clone());
     }
 }
 
@@ -118,7 +104,7 @@ async fn recall_part(cluster: Arc<Cluster>, part: usize) -> Tally {
     let team = group(cluster, &alice, &[&bob, &carol]).await;
     let mut bobs = bob.connect(cluster, part % 3).await;
     let mut tablet = bob.connect(cluster, (part + 1) % 3).await;
-    let cursor = sync(&mut tablet, json!({})).await.1;
+    let cursor = tablet.sync(json!({})).await.1;
     let mut readers = Readers { cluster, team: team.clone(), bob, tablet, cursor, carol };
     let (mut race, mut tally) = (Race::new(part), Tally::default());
     for round in 0..ROUNDS_EACH {

@@ -315,6 +315,21 @@ impl Device {
         answer.unwrap_or_else(|| panic!("no answer to {frame}; {}, kept {:?}", self.state(), self.waiting))
     }
 
+    /// All pages of a sync, and its cursor.
+    pub async fn sync(&mut self, data: Value) -> (Vec<Value>, Value) {
+        let id = Uuid::new_v4().to_string();
+        self.send(json!({"type": "sync", "id": id, "data": data})).await;
+        let mut pages = Vec::new();
+        loop {
+            let frame = self.find(DEADLINE, |frame| frame["id"] == id.as_str()).await.expect("an answer to sync");
+            match frame["action"].as_str() {
+                Some("page") => pages.push(frame["data"].clone()),
+                Some("complete") => return (pages, frame["data"]["cursor"].clone()),
+                _ => panic!("{frame}"),
+            }
+        }
+    }
+
     /// Waits for the close and answers its code; frames before it are kept.
     pub async fn closed(&mut self) -> u16 {
         let deadline = tokio::time::Instant::now() + DEADLINE;
