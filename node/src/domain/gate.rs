@@ -65,6 +65,11 @@ impl<T> Gate<T> {
         self.waiting.first_key_value().map(|(first, _)| (self.last, *first))
     }
 
+    /// What has come that is furthest ahead.
+    pub fn last_waiting(&self) -> Option<Seq> {
+        self.waiting.last_key_value().map(|(last, _)| *last)
+    }
+
     pub fn is_forgettable(&self, now: Instant) -> bool {
         self.waiting.is_empty() && now.saturating_duration_since(self.used_at) >= GATE_LIFE
     }

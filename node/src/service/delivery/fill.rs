@@ -37,10 +37,11 @@ struct Hole {
     /// The last that was shown; of a gate that has not begun, before it was to begin anew.
     last: Seq,
     first_waiting: Seq,
+    last_waiting: Seq,
 }
 
 /// Since when it is known that entries lack before one that waits. While peers are not heard, or where a user comes back to this node,
-/// there is one hole after the other: those before an entry that waits already have one time together, later ones have their own.
+/// there is one hole after the other: those before the last entry that waits already have one time together, later ones have theirs.
 #[derive(Clone, Copy)]
 struct Known {
     before: Seq,
@@ -52,7 +53,7 @@ struct Known {
 impl Known {
     fn look_at(&mut self, hole: &Hole) {
         if hole.first_waiting > self.before {
-            (self.before, self.since) = (hole.first_waiting, Instant::now());
+            (self.before, self.since) = (hole.last_waiting, Instant::now());
         }
     }
 }
@@ -118,10 +119,10 @@ async fn begin_gate(app: &Arc<App>, conversation: &ConversationRef, first_waitin
 fn next_hole(app: &App, conversation: &ConversationRef) -> Option<Hole> {
     let mut map = app.gates.lock(conversation.id());
     let post = map.get_mut(&conversation.id())?;
-    let hole = post.gate.hole();
+    let hole = post.gate.hole().zip(post.gate.last_waiting());
     post.is_filling = hole.is_some();
     let has_begun = !post.gate.is_empty();
-    hole.map(|(last, first_waiting)| Hole { has_begun, last, first_waiting })
+    hole.map(|((last, first_waiting), last_waiting)| Hole { has_begun, last, first_waiting, last_waiting })
 }
 
 async fn read_entries(
