@@ -151,6 +151,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open client sockets per address; loopback is not capped in development.
     pub connections_per_address_max: usize,
+    /// Seconds that an HTTP connection may rest between two requests: longer than a load balancer keeps it, or requests meet its end.
+    pub keep_alive_s: u64,
     /// New sessions that may be in their first queries at once.
     pub admissions_max: usize,
     /// Bytes that may wait for one session before it is closed with 4030.
@@ -255,6 +257,7 @@ impl Default for Limits {
         Self {
             connections_max: 200_000,
             connections_per_address_max: 1_000,
+            keep_alive_s: 75,
             admissions_max: 64,
             outgoing_bytes_max: 1 << 20,
             sends_in_flight_max: 256,

@@ -63,6 +63,9 @@ impl Config {
         if self.crash_point.is_some() && !self.is_development {
             return Err(ConfigError::new("crash_point", "is only for `herald dev`"));
         }
+        if !(1..=3_600).contains(&self.limits.keep_alive_s) {
+            return Err(ConfigError::new("limits.keep_alive_s", "must be 1 to 3600"));
+        }
         self.fill_shards();
         self.check_slots()?;
         Ok(self)

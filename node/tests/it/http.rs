@@ -90,6 +90,37 @@ async fn a_half_sent_head_is_closed_after_five_seconds() {
     assert!((4.0..7.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
 }
 
+/// A load balancer keeps its connections for longer than a head may take, and a request must not meet the end of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn between_two_requests_a_connection_may_rest_and_the_next_head_has_its_own_time() {
+    let cluster = Setup::nodes(1).configure(|config| config.limits.keep_alive_s = 8).start().await;
+    let ask = async |socket: &mut TcpStream| {
+        socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 4_096];
+        let read = socket.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK"));
+    };
+    let ended_after = async |mut socket: TcpStream| {
+        let begun = Instant::now();
+        tokio::time::timeout(Duration::from_secs(12), socket.read_to_end(&mut Vec::new()))
+            .await
+            .expect("closed")
+            .unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    let connect = async || TcpStream::connect(cluster.node(0).address).await.unwrap();
+    let (mut asks_again, mut rests, mut begins) = (connect().await, connect().await, connect().await);
+    for socket in [&mut asks_again, &mut rests, &mut begins] {
+        ask(socket).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    begins.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-half").await.unwrap();
+    ask(&mut asks_again).await;
+    let (rested, begun) = tokio::join!(ended_after(rests), ended_after(begins));
+    assert!((1.0..4.0).contains(&rested), "{rested}");
+    assert!((1.0..6.0).contains(&begun), "{begun}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_are_counted_per_address_and_given_back() {
     let cluster = Setup::nodes(1)

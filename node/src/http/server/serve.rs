@@ -19,15 +19,15 @@ use tracing::{debug, warn};
 
 use super::address::{ClientAddress, IsHttps, TrustedProxies};
 use super::connections::{ConnectionPermit, Connections};
-use super::socket::Socket;
+use super::socket::{Phase, Socket, Times};
 use crate::app::App;
 use crate::config::Config;
 use crate::tasks::Tasks;
 
-/// A head must have come within this time; as long may a kept-alive connection idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer of which the client takes nothing for so long ends its connection.
-const STALL_MAX: Duration = Duration::from_secs(15);
+/// A head must have come within this time; an answer of which the client takes nothing for so long ends its connection.
+const TIMES: Times = Times { head_max: Duration::from_secs(5), stall_max: Duration::from_secs(15) };
+/// Operators' tools ask every minute at most.
+const INTERNAL_KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Most of a head and of what is read at once, in bytes.
 const READ_BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// After `accept` failed, most likely for want of file descriptors.
@@ -48,6 +48,8 @@ struct Listener {
     routes: Router,
     proxies: TrustedProxies,
     connections: Arc<Connections>,
+    /// Between two requests of a connection.
+    keep_alive: Duration,
     /// Places of those who are told that there is none for them.
     turned_away: Arc<Semaphore>,
 }
@@ -57,8 +59,14 @@ pub fn serve_clients(app: &Arc<App>, listener: TcpListener, routes: Router) -> R
     let config = &app.config;
     let connections = client_connections(config);
     let proxies = TrustedProxies::parse(&config.trusted_proxies)?;
-    let shared =
-        Arc::new(Listener { routes, proxies, connections: Arc::clone(&connections), turned_away: turned_away() });
+    let keep_alive = Duration::from_secs(config.limits.keep_alive_s);
+    let shared = Arc::new(Listener {
+        routes,
+        proxies,
+        connections: Arc::clone(&connections),
+        keep_alive,
+        turned_away: turned_away(),
+    });
     let tasks = app.tasks.clone();
     app.tasks.spawn("accept", accept(tasks, listener, shared));
     Ok(connections)
@@ -67,8 +75,13 @@ pub fn serve_clients(app: &Arc<App>, listener: TcpListener, routes: Router) -> R
 /// Serves operators, without limits per address.
 pub fn serve_internal(tasks: &Tasks, listener: TcpListener, routes: Router) {
     let connections = Connections::new(1_000, usize::MAX, false);
-    let shared =
-        Arc::new(Listener { routes, proxies: TrustedProxies::default(), connections, turned_away: turned_away() });
+    let shared = Arc::new(Listener {
+        routes,
+        proxies: TrustedProxies::default(),
+        connections,
+        keep_alive: INTERNAL_KEEP_ALIVE,
+        turned_away: turned_away(),
+    });
     tasks.spawn("accept_internal", accept(tasks.clone(), listener, shared));
 }
 
@@ -133,7 +146,11 @@ async fn serve_connection(
 ) {
     let routes = TowerToHyperService::new(shared.routes.clone());
     let is_proxied = shared.proxies.contains(peer);
+    let keep_alive = shared.keep_alive;
+    let phase = Phase::new();
+    let service_phase = phase.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        service_phase.head_is_whole();
         let address = shared.proxies.client(peer, request.headers());
         let is_https = shared.proxies.is_https(peer, request.headers());
         let mut own = Some(permit.clone());
@@ -147,11 +164,16 @@ async fn serve_connection(
         if let Some(own) = own {
             extensions.insert(own);
         }
-        routes.call(request)
+        let (phase, answer) = (service_phase.clone(), routes.call(request));
+        async move {
+            let answer = answer.await;
+            phase.has_answered();
+            answer
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(READ_BUFFER_BYTES_MAX);
-    let socket = Socket::new(socket, STALL_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive).max_buf_size(READ_BUFFER_BYTES_MAX);
+    let socket = Socket::new(socket, phase, TIMES);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
