@@ -36,6 +36,7 @@ pub struct Config {
     /// Shard databases with the slots that they hold when they are new; empty: the directory's database holds all.
     pub shards: Vec<ShardDatabase>,
     pub redis: Redis,
+    pub events: Events,
     pub limits: Limits,
     pub log: Log,
     /// Initial values of run-time settings, by their name; what an administrator changed later wins.
@@ -143,6 +144,29 @@ pub struct Redis {
     pub private_key_file: Option<PathBuf>,
 }
 
+/// What happens, for programs outside: the same on all nodes.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Each by its name, which is in that of its stream in Redis.
+    pub subscriptions: BTreeMap<String, EventSubscription>,
+    /// Rows of each database's outbox, about: those that wait for Redis and those that were published within the hour. Past it the
+    /// oldest go, and are counted.
+    pub outbox_rows_max: u32,
+}
+
+/// What one program, or several of one kind, wants to know of.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventSubscription {
+    /// Patterns, as `domain::topic` has them.
+    pub topics: Vec<String>,
+    /// Entries that its stream keeps, about; the oldest go first, read or not.
+    pub entries_max: u32,
+    /// Bytes of Redis's memory that its stream takes, about; the same.
+    pub bytes_max: u64,
+}
+
 /// Limits of one node, each with its unit.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -193,6 +217,7 @@ impl Default for Config {
             directory: Database::default(),
             shards: Vec::new(),
             redis: Redis::default(),
+            events: Events::default(),
             limits: Limits::default(),
             log: Log::default(),
             settings: toml::Table::new(),
@@ -249,6 +274,18 @@ impl Default for Redis {
             private_key: String::new(),
             private_key_file: None,
         }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { subscriptions: BTreeMap::new(), outbox_rows_max: 1_000_000 }
+    }
+}
+
+impl Default for EventSubscription {
+    fn default() -> Self {
+        Self { topics: Vec::new(), entries_max: 100_000, bytes_max: 64 << 20 }
     }
 }
 

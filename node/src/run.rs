@@ -48,6 +48,7 @@ use crate::metrics;
 use crate::service::accounts::{follow_key_sets, spread_used_tokens};
 use crate::service::admin::report_node;
 use crate::service::delivery::deliver::start_delivery;
+use crate::service::events::measure_topics::measure_topics;
 use crate::service::events::{consume_topics, relay_topics};
 use crate::service::feed::follow_changes;
 use crate::service::messages::index_messages;
@@ -108,7 +109,7 @@ impl Node {
         let database = &config.directory;
         let directory = Directory::new(Database::new("directory", &database.url, database.pool_size, &tasks)?);
         let (router, events) = Router::start(router_config(&config)?).await?;
-        let subscriptions = Subscriptions::default();
+        let subscriptions = Subscriptions::new(&config.events);
         let (shards, commits) =
             shard::open::open(&config, providers(&router, &settings, &subscriptions), &tasks).await?;
 
@@ -185,6 +186,7 @@ async fn start_tasks(app: &Arc<App>, commits: Vec<mpsc::Receiver<Commit>>, event
     follow_key_sets::start(app);
     relay_topics::start(app);
     consume_topics::start(app);
+    app.tasks.spawn("measure-topics", measure_topics(Arc::clone(app)));
     app.tasks.spawn("report-node", report_node::report_regularly(Arc::clone(app)));
 }
 
@@ -206,7 +208,7 @@ fn providers(router: &Router, settings: &Arc<ArcSwap<Settings>>, subscriptions: 
     Providers {
         boot: Arc::new(move || router.boot()),
         policy: Arc::new(move || settings.load().policy()),
-        subscribed: Arc::new(move || subscriptions.of_messages()),
+        subscribed: Arc::new(move || subscriptions.of_entries()),
     }
 }
 

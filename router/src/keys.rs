@@ -56,9 +56,9 @@ impl Keys {
         format!("{}bucket:{{{name}}}", self.prefix)
     }
 
-    /// Stream: events for whoever subscribes.
-    pub(crate) fn topics(&self) -> String {
-        format!("{}topics", self.prefix)
+    /// Stream: events for those who subscribe under this name.
+    pub(crate) fn topics(&self, stream: &str) -> String {
+        format!("{}topics:{stream}", self.prefix)
     }
 
     pub(crate) fn lock(&self, name: &str) -> String {

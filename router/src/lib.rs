@@ -50,7 +50,7 @@ pub use event::{Event, RoutesGoneReason};
 pub use ids::{BootId, NodeId, Route, SessionId};
 pub use lock::Lock;
 pub use routes::{Registered, Restored};
-pub use topics::TopicEntry;
+pub use topics::{GroupState, StreamState, TopicEntry};
 
 /// One node's hold on Redis. Clones share it.
 #[derive(Clone)]

@@ -3,8 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Config, ConfigError, ShardDatabase};
+use super::{Config, ConfigError, Events, ShardDatabase};
 use crate::domain::ids::SLOT_COUNT;
+use crate::domain::topic::{OWN_STREAM, Pattern};
+
+/// Every event is compared with every pattern.
+const SUBSCRIPTIONS_MAX: usize = 20;
+const PATTERNS_MAX: usize = 20;
+const SUBSCRIPTION_NAME_MAX: usize = 64;
+/// Less than this Redis does not trim.
+const STREAM_ENTRIES_MIN: u32 = 100;
+const STREAM_BYTES_MIN: u64 = 64 << 10;
+const OUTBOX_ROWS_MIN: u32 = 100;
 
 /// Slots of one shard, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,7 @@ impl Config {
         if !(1..=3_600).contains(&self.limits.keep_alive_s) {
             return Err(ConfigError::new("limits.keep_alive_s", "must be 1 to 3600"));
         }
+        self.events.check()?;
         self.fill_shards();
         self.check_slots()?;
         Ok(self)
@@ -172,6 +183,40 @@ impl Config {
     }
 }
 
+impl Events {
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, problem: String| Err(ConfigError::new(format!("events.{key}"), problem));
+        if self.subscriptions.len() > SUBSCRIPTIONS_MAX {
+            return refuse("subscriptions", format!("at most {SUBSCRIPTIONS_MAX}"));
+        }
+        if self.outbox_rows_max < OUTBOX_ROWS_MIN {
+            return refuse("outbox_rows_max", format!("must be at least {OUTBOX_ROWS_MIN}"));
+        }
+        for (name, subscription) in &self.subscriptions {
+            let key = |of: &str| format!("subscriptions.{name}{of}");
+            let is_name =
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+            if !is_name || name.is_empty() || name.len() > SUBSCRIPTION_NAME_MAX || name == OWN_STREAM {
+                return refuse(&key(""), format!("a name is of a-z, 0-9, _ and -, and not `{OWN_STREAM}`"));
+            }
+            if subscription.topics.is_empty() || subscription.topics.len() > PATTERNS_MAX {
+                return refuse(&key(".topics"), format!("must have 1 to {PATTERNS_MAX} patterns"));
+            }
+            if let Some(bad) = subscription.topics.iter().find(|pattern| Pattern::parse(pattern).is_err()) {
+                let problem = "is not words joined by dots, * for any word, # at the end for all that follows";
+                return refuse(&key(".topics"), format!("`{bad}` {problem}"));
+            }
+            if subscription.entries_max < STREAM_ENTRIES_MIN {
+                return refuse(&key(".entries_max"), format!("must be at least {STREAM_ENTRIES_MIN}"));
+            }
+            if subscription.bytes_max < STREAM_BYTES_MIN {
+                return refuse(&key(".bytes_max"), format!("must be at least {STREAM_BYTES_MIN}"));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn read_secret(key: &str, file: Option<&Path>, value: &mut String) -> Result<(), ConfigError> {
     let Some(file) = file else { return Ok(()) };
     let text = fs::read_to_string(file)
@@ -242,6 +287,35 @@ mod tests {
         assert_eq!(config.directory.url, "postgres://u:hidden@h/d");
         let shown = config.redacted().to_toml().unwrap();
         assert!(!shown.contains("hidden") && shown.contains("postgres://u:***@h/d"), "{shown}");
+    }
+
+    #[test]
+    fn subscriptions_have_a_name_patterns_and_bounds() {
+        let check = |text: &str| {
+            let events: Events = toml::from_str(text).unwrap();
+            events.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(""), Ok(()));
+        assert_eq!(check("subscriptions.billing-1.topics = ['chat.message.conversation.*', 'system.#']"), Ok(()));
+        for (bad, word) in [
+            ("subscriptions.Billing.topics = ['#']", "subscriptions.Billing"),
+            ("subscriptions.own.topics = ['#']", "not `own`"),
+            ("subscriptions.a.topics = []", "1 to 20 patterns"),
+            ("subscriptions.a.topics = ['a', 'b..c']", "`b..c` is not words"),
+            ("subscriptions.a = { topics = ['#'], entries_max = 0 }", "a.entries_max"),
+            ("subscriptions.a = { topics = ['#'], bytes_max = 1000 }", "a.bytes_max"),
+            ("outbox_rows_max = 1", "outbox_rows_max"),
+        ] {
+            let message = check(bad).unwrap_err();
+            assert!(message.contains(word), "{bad}: {message}");
+        }
+        let mut many = Events::default();
+        for number in 0..21 {
+            let topics = vec!["#".to_owned()];
+            let subscription = super::super::EventSubscription { topics, ..Default::default() };
+            many.subscriptions.insert(format!("a{number}"), subscription);
+        }
+        assert!(many.check().is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod command;
 pub mod conversation;
 pub mod cursor;
 pub mod entry;
+pub mod entry_event;
 pub mod event;
 pub mod friend_request;
 pub mod gate;

@@ -18,11 +18,17 @@ const WORDS_MAX: usize = 8;
 const ANY_WORD: &str = "*";
 const ANY_REST: &str = "#";
 
+/// The stream of this cluster's own consumers; those of programs outside have names of their own.
+pub const OWN_STREAM: &str = "own";
+
 /// The topics there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// A message was sent into this conversation.
     Message(ConversationId),
+    /// The members of this conversation are told, by an entry of its log, that the conversation itself has changed: who is in it, what
+    /// they may do, what it is called, or that it has ended.
+    Notice(ConversationId),
     /// A user is to be seen as online, away or busy.
     UserOnline(UserId),
     Broadcast,
@@ -34,11 +40,18 @@ impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message(conversation) => write!(f, "chat.message.conversation.{conversation}"),
+            Self::Notice(conversation) => write!(f, "system.notification.conversation.{conversation}"),
             Self::UserOnline(user) => write!(f, "user.status.online.{user}"),
             Self::Broadcast => f.write_str("system.broadcast"),
             Self::Event => f.write_str("system.event"),
         }
     }
+}
+
+impl Topic {
+    /// How the topics of what lanes write begin.
+    pub const OF_ENTRIES: [&[&str]; 2] =
+        [&["chat", "message", "conversation"], &["system", "notification", "conversation"]];
 }
 
 /// Which topics somebody wants to know of: `chat.message.conversation.*`, `system.#`.

@@ -57,7 +57,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("recovery", &["delivery", "sessions"]),
     ("friends", &["carry_through", "notifications", "people", "presence"]),
     ("own_data", &["accounts", "conversations", "feed", "friends", "groups", "notifications", "people"]),
-    ("operations", &["groups", "notifications", "own_data", "people"]),
+    ("operations", &["events", "groups", "notifications", "own_data", "people"]),
 ];
 
 /// Words of other crates, and the parts that alone may name them.

@@ -52,6 +52,7 @@ mod sessions;
 mod slow_reader;
 mod statements;
 mod storm;
+mod streams;
 mod support;
 mod sync;
 mod topics;

@@ -30,7 +30,9 @@ fn every_command_of_the_readme_is_one_of_the_program() {
 #[test]
 fn the_configuration_in_the_readme_is_good() {
     let readme = read("README.md");
-    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let examples: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 2);
+    let example = examples.concat();
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "a secret that is at least as long as a key has to be\n").unwrap();

@@ -137,14 +137,89 @@ async fn what_cannot_be_done_is_put_aside_and_does_not_hold_up_the_rest() {
     let alice = cluster.user("alice").await;
     subscribe(&cluster, &admin, json!({"consumer": "alert", "pattern": "system.#"})).await;
     let router = &cluster.app(0).router;
-    router.append_topics(&[("system.event".to_owned(), "no envelope".to_owned())]).await.unwrap();
+    router.append_topics("own", 1_000, &[("system.event".to_owned(), "no envelope".to_owned())]).await.unwrap();
     report(&cluster, &alice, "after", "error").await;
     eventually("the next is done", || async { titles(&cluster, &admin).await.len() == 1 }).await;
-    eventually_within(Duration::from_secs(90), "it is a dead letter", async || {
+    eventually_within(Duration::from_secs(40), "it is a dead letter", async || {
         let page = admin.get(&cluster, 1, "/admin/dead-letters").await.expect(200);
         page["items"].as_array().unwrap().iter().any(|item| item["event"] == "no envelope")
     })
     .await;
+}
+
+/// Events as they stand in the own stream.
+fn events(count: usize) -> Vec<(String, String)> {
+    let event =
+        |number| json!({"id": Uuid::new_v4(), "created_at": "2099-01-01T00:00:00Z", "data": {"number": number}});
+    (0..count).map(|number| ("system.event".to_owned(), event(number).to_string())).collect()
+}
+
+async fn audited(cluster: &Cluster) -> i64 {
+    let sql = "select count(*) from audit where action = 'event'";
+    cluster.databases.directory().await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_not_heard_of_a_subscription_yet_loses_nothing_for_it() {
+    let cluster = Cluster::start(2).await;
+    let admin = cluster.user_with_roles("admin", &["admin"]).await;
+    subscribe(&cluster, &admin, json!({"consumer": "audit", "pattern": "user.status.online.x"})).await;
+    eventually("both know it", || async {
+        (0..2).all(|node| cluster.app(node).subscriptions.is_wished("user.status.online.x"))
+    })
+    .await;
+    subscribe(&cluster, &admin, json!({"consumer": "audit", "pattern": "system.event"})).await;
+    for round in 0..10 {
+        // As a node that is behind: it consumes for the old one, and has not heard of the new one.
+        let known =
+            herald_node::storage::directory::topics::read_subscriptions(&cluster.app(1).directory).await.unwrap();
+        cluster.app(1).subscriptions.replace(known[..1].to_vec());
+        cluster.app(0).router.append_topics("own", 1_000, &events(5)).await.unwrap();
+        eventually("they are done", || async { audited(&cluster).await >= 5 * (round + 1) }).await;
+    }
+    assert_eq!(audited(&cluster).await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_node_had_begun_another_does_and_all_is_done_once() {
+    let cluster = Cluster::start(2).await;
+    let admin = cluster.user_with_roles("admin", &["admin"]).await;
+    // Before anybody consumes: the first are given to a consumer who never says anything again.
+    let router = &cluster.app(0).router;
+    let some = events(1_000);
+    router.append_topics("own", 10_000, &some).await.unwrap();
+    assert_eq!(router.read_topics("own", "audit", 300).await.unwrap().len(), 300);
+    subscribe(&cluster, &admin, json!({"consumer": "audit", "pattern": "system.#"})).await;
+    // Some came twice from their outbox.
+    router.append_topics("own", 10_000, &some[..100]).await.unwrap();
+    eventually("all are done", || async {
+        let state = cluster.app(1).router.measure_topics("own").await.unwrap();
+        let group = state.groups.iter().find(|group| group.name == "audit").unwrap();
+        group.waiting() == 0
+    })
+    .await;
+    assert_eq!(audited(&cluster).await, 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_is_done_again_is_in_no_list_twice() {
+    let cluster = Cluster::start(2).await;
+    let admin = cluster.user_with_roles("admin", &["admin"]).await;
+    subscribe(&cluster, &admin, json!({"consumer": "alert", "pattern": "system.#"})).await;
+    let one = events(1);
+    let router = &cluster.app(0).router;
+    router.append_topics("own", 1_000, &one).await.unwrap();
+    eventually("told", || async { titles(&cluster, &admin).await.len() == 1 }).await;
+    // As by a node that told the administrators and died before it had said so.
+    let directory = cluster.databases.directory().await;
+    eventually("it has said so", || async { directory.execute("delete from topic_handled", &[]).await.unwrap() == 1 })
+        .await;
+    router.append_topics("own", 1_000, &one).await.unwrap();
+    eventually("it is done again", || async {
+        directory.query_one("select count(*) from topic_handled", &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+    assert_eq!(titles(&cluster, &admin).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

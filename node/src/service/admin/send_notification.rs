@@ -75,7 +75,8 @@ pub async fn send_notification(app: &App, author: &Author, receivers: Receivers,
             });
             let record =
                 AuditRecord { author, action: "notification.send", target: None, before: None, after: Some(&after) };
-            let (id, created_at) = keep_and_show(app, &users, &new, Some(record)).await?;
+            let id = NotificationId::random();
+            let created_at = keep_and_show(app, id, &users, &new, Some(record)).await?;
             (id, created_at, Some(users.len()))
         }
     };

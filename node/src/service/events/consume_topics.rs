@@ -11,21 +11,23 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::Timestamp;
-use crate::domain::topic::{Consumer, Wish};
+use crate::domain::ids::NotificationId;
+use crate::domain::topic::{Consumer, OWN_STREAM, Wish};
 use crate::error::{Error, Result};
-use crate::service::notifications::notify::{NewNotification, NotificationKind, notify};
-use crate::storage::directory::topics;
+use crate::service::feed::load_subscriptions::load_subscriptions;
+use crate::service::notifications::notify::{NewNotification, NotificationKind, notify_once};
+use crate::storage::directory::topics::{self, AuditedEvent};
 
 const INTERVAL: Duration = Duration::from_millis(300);
 const EVENTS_AT_ONCE: usize = 100;
-/// What a consumer has not finished in this time another one tries.
-const IDLE: Duration = Duration::from_secs(10);
+/// What a consumer has not finished in this time another one tries, or the same one again.
+const IDLE: Duration = Duration::from_secs(3);
 /// After so many tries an event is a dead letter.
 const TRIES_MAX: u64 = 5;
 /// Longest text of an alert, in code points.
 const CONTENT_MAX: usize = 500;
 
-/// As the relay packs it.
+/// As `publish` packs it.
 #[derive(Deserialize)]
 struct Envelope {
     id: Uuid,
@@ -33,88 +35,140 @@ struct Envelope {
     data: Value,
 }
 
+/// Something to be done.
+struct Work {
+    entry: TopicEntry,
+    envelope: Envelope,
+    wish: Wish,
+}
+
 /// One task for each consumer.
 pub fn start(app: &Arc<App>) {
     for consumer in Consumer::ALL {
         let app = Arc::clone(app);
         app.tasks.clone().spawn("consume_topics", async move {
+            let mut pause = INTERVAL;
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(INTERVAL) => {}
+                    () = tokio::time::sleep(pause) => {}
                     () = app.tasks.stopping() => return,
                 }
+                pause = INTERVAL;
                 if !app.subscriptions.has(consumer) || !app.router.is_up() {
                     continue;
                 }
-                if let Err(error) = consume(&app, consumer).await {
-                    let cause: &dyn std::error::Error = &error;
-                    tracing::debug!(error = cause, "events wait for their consumer");
+                match consume(&app, consumer).await {
+                    Ok(true) => pause = Duration::ZERO,
+                    Ok(false) => {}
+                    Err(error) => {
+                        let cause: &dyn std::error::Error = &error;
+                        tracing::debug!(error = cause, "events wait for their consumer");
+                    }
                 }
             }
         });
     }
 }
 
-async fn consume(app: &App, consumer: Consumer) -> Result<()> {
+/// Whether there may be more.
+async fn consume(app: &App, consumer: Consumer) -> Result<bool> {
     let group = consumer.as_str();
-    let late = app.router.claim_topics(group, IDLE, EVENTS_AT_ONCE).await?;
-    let fresh = app.router.read_topics(group, EVENTS_AT_ONCE).await?;
+    let mut given = app.router.claim_topics(OWN_STREAM, group, IDLE, EVENTS_AT_ONCE).await?;
+    let fresh = app.router.read_topics(OWN_STREAM, group, EVENTS_AT_ONCE).await?;
+    let may_be_more = fresh.len() == EVENTS_AT_ONCE;
+    given.extend(fresh);
+    if given.is_empty() {
+        return Ok(false);
+    }
+    // Another node may have heard of a subscription before this one: what nobody wishes is not given again.
+    load_subscriptions(app).await?;
     let mut done = Vec::new();
-    for entry in late.into_iter().chain(fresh) {
-        match handle(app, consumer, &entry).await {
-            Ok(()) => done.push(entry.place),
-            Err(error) => {
-                if bury(app, consumer, &entry, &error).await? {
-                    done.push(entry.place);
-                }
-            }
+    let mut failed = Vec::new();
+    let mut works = Vec::new();
+    for entry in given {
+        match serde_json::from_str::<Envelope>(&entry.payload) {
+            Ok(envelope) => match app.subscriptions.find(consumer, &entry.topic, &envelope.data, envelope.created_at) {
+                Some(wish) => works.push(Work { entry, envelope, wish }),
+                None => done.push(entry.place),
+            },
+            Err(error) => failed.push((entry, Error::internal(error))),
         }
     }
-    Ok(app.router.acknowledge_topics(group, &done).await?)
+    let ids: Vec<Uuid> = works.iter().map(|work| work.envelope.id).collect();
+    let handled = topics::read_handled(&app.directory, consumer, &ids).await?;
+    let (known, works): (Vec<_>, Vec<_>) = works.into_iter().partition(|work| handled.contains(&work.envelope.id));
+    done.extend(known.into_iter().map(|work| work.entry.place));
+    let (finished, unfinished) = handle(app, consumer, works).await;
+    let ids: Vec<Uuid> = finished.iter().map(|work| work.envelope.id).collect();
+    topics::mark_handled(&app.directory, consumer, &ids).await?;
+    metrics::counter!("herald_topics_handled_total", "consumer" => group)
+        .increment(u64::try_from(finished.len()).unwrap_or(0));
+    done.extend(finished.into_iter().map(|work| work.entry.place));
+    app.router.acknowledge_topics(OWN_STREAM, group, &done).await?;
+    failed.extend(unfinished.into_iter().map(|(work, error)| (work.entry, error)));
+    bury_hopeless(app, consumer, failed).await?;
+    Ok(may_be_more)
 }
 
-async fn handle(app: &App, consumer: Consumer, entry: &TopicEntry) -> Result<()> {
-    let envelope: Envelope = serde_json::from_str(&entry.payload).map_err(Error::internal)?;
-    let found = app.subscriptions.find(consumer, &entry.topic, &envelope.data, envelope.created_at);
-    let Some(wish) = found else { return Ok(()) };
-    if topics::is_handled(&app.directory, consumer, envelope.id).await? {
-        return Ok(());
+/// What was done, and what was not.
+async fn handle(app: &App, consumer: Consumer, works: Vec<Work>) -> (Vec<Work>, Vec<(Work, Error)>) {
+    if consumer == Consumer::Audit && audit(app, &works).await.is_ok() {
+        return (works, Vec::new());
     }
-    match consumer {
-        Consumer::Alert => alert(app, &entry.topic, &envelope).await?,
-        Consumer::Audit => audit(app, &wish, &entry.topic, &envelope).await?,
+    // One by one, so that one that cannot be done does not hold up the others.
+    let mut finished = Vec::new();
+    let mut unfinished = Vec::new();
+    for work in works {
+        let outcome = match consumer {
+            Consumer::Alert => alert(app, &work).await,
+            Consumer::Audit => audit(app, std::slice::from_ref(&work)).await,
+        };
+        match outcome {
+            Ok(()) => finished.push(work),
+            Err(error) => unfinished.push((work, error)),
+        }
     }
-    metrics::counter!("herald_topics_handled_total", "consumer" => consumer.as_str()).increment(1);
-    Ok(topics::mark_handled(&app.directory, consumer, envelope.id).await?)
+    (finished, unfinished)
 }
 
-/// Every administrator is told.
-async fn alert(app: &App, topic: &str, envelope: &Envelope) -> Result<()> {
+/// Every administrator is told, once for each event.
+async fn alert(app: &App, work: &Work) -> Result<()> {
     let administrators = topics::read_administrators(&app.directory).await?;
+    let (topic, envelope) = (&work.entry.topic, &work.envelope);
     let level = envelope.data.get("level").and_then(Value::as_str);
     let new = NewNotification {
         kind: NotificationKind::System,
-        title: level.map_or_else(|| topic.to_owned(), |level| format!("{topic}: {level}")),
+        title: level.map_or_else(|| topic.clone(), |level| format!("{topic}: {level}")),
         content: envelope.data.to_string().chars().take(CONTENT_MAX).collect(),
         data: json!({"topic": topic, "event_id": envelope.id}),
     };
-    notify(app, &administrators, new).await
+    // Another one than that of a broadcast, which is the event's.
+    let id = NotificationId(Uuid::new_v5(&envelope.id, b"alert"));
+    notify_once(app, id, &administrators, &new).await
 }
 
-async fn audit(app: &App, wish: &Wish, topic: &str, envelope: &Envelope) -> Result<()> {
-    let payload = envelope.data.to_string();
-    Ok(topics::insert_audit(&app.directory, envelope.id, wish.created_by, topic, &payload).await?)
+async fn audit(app: &App, works: &[Work]) -> Result<()> {
+    let audited = |work: &Work| AuditedEvent {
+        id: work.envelope.id,
+        wished_by: work.wish.created_by,
+        topic: work.entry.topic.clone(),
+        payload: work.envelope.data.to_string(),
+    };
+    Ok(topics::insert_audit(&app.directory, works.iter().map(audited).collect()).await?)
 }
 
-/// Puts an event aside that was tried too often. False: it is to be tried again.
-async fn bury(app: &App, consumer: Consumer, entry: &TopicEntry, error: &Error) -> Result<bool> {
-    let tries = app.router.tries_of(consumer.as_str(), &entry.place).await?;
-    if error.is_passing() || tries < TRIES_MAX {
-        return Ok(false);
+/// Puts events aside that were tried too often; the others are tried again.
+async fn bury_hopeless(app: &App, consumer: Consumer, failed: Vec<(TopicEntry, Error)>) -> Result<()> {
+    let group = consumer.as_str();
+    for (entry, error) in failed {
+        if error.is_passing() || app.router.tries_of(OWN_STREAM, group, &entry.place).await? < TRIES_MAX {
+            continue;
+        }
+        let id = serde_json::from_str::<Envelope>(&entry.payload)
+            .map_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, entry.place.as_bytes()), |envelope| envelope.id);
+        tracing::error!(consumer = group, topic = entry.topic, event = %id, %error, "an event is a dead letter");
+        topics::insert_dead(&app.directory, consumer, id, &entry.topic, &entry.payload, &error.to_string()).await?;
+        app.router.acknowledge_topics(OWN_STREAM, group, &[entry.place]).await?;
     }
-    let id = serde_json::from_str::<Envelope>(&entry.payload)
-        .map_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, entry.place.as_bytes()), |envelope| envelope.id);
-    tracing::error!(consumer = consumer.as_str(), topic = entry.topic, event = %id, %error, "an event is a dead letter");
-    topics::insert_dead(&app.directory, consumer, id, &entry.topic, &entry.payload, &error.to_string()).await?;
-    Ok(true)
+    Ok(())
 }

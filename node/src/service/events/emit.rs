@@ -1,8 +1,9 @@
 //! Tells of what is not kept anywhere, such as presence: at once, and lost while Redis is away.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::publish::{envelope, publish};
 use crate::app::App;
 use crate::domain::topic::Topic;
 
@@ -12,7 +13,7 @@ pub async fn emit_unkept(app: &App, topic: Topic, data: impl FnOnce() -> Value +
     if !app.subscriptions.wants(&topic) {
         return;
     }
-    let envelope = json!({"id": Uuid::now_v7(), "created_at": app.clock.now(), "data": data()});
+    let envelope = envelope(Uuid::now_v7(), app.clock.now(), &data());
     // Best effort: nobody was promised it.
-    let _ = app.router.append_topics(&[(topic, envelope.to_string())]).await;
+    let _ = publish(app, &[(topic, envelope)]).await;
 }

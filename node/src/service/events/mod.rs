@@ -2,5 +2,8 @@
 
 pub mod consume_topics;
 pub mod emit;
+pub mod measure_topics;
+mod publish;
 pub mod relay_topics;
 pub mod subscribe;
+pub mod tidy_outboxes;

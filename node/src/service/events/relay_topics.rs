@@ -1,39 +1,45 @@
 //! Publishes what waits in the outboxes of the directory and of the shards, at least once. One node does it at a time, by a lock in
 //! Redis that saves work and guards nothing: what is published twice is known by its id.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use herald_router::Lock;
+use serde_json::Value;
 
+use super::publish::{envelope, has_room, publish};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::service::feed::load_subscriptions::load_subscriptions;
+use crate::storage::Database;
 use crate::storage::outbox::{self, OutboxRow};
-use crate::storage::{Database, directory};
 
 /// How often outboxes are looked at while somebody subscribes, and while nobody does: rows may be left from before.
 const INTERVAL: Duration = Duration::from_millis(300);
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
-const ROWS_AT_ONCE: usize = 500;
+const ROWS_AT_ONCE: i64 = 500;
+const ROWS_AGAIN_AT_ONCE: i64 = 5_000;
 const LOCK: &str = "relay";
 const LOCKED_FOR: Duration = Duration::from_secs(5);
-/// What the lock's value says once Redis has all that is still in the outboxes as published. A Redis that lost its data lacks it.
-const WHOLE: &str = "whole";
-/// Rounds between removals of old rows.
-const TIDY_ROUNDS: u32 = 200;
+
+/// The lock, and the names of databases of which Redis has all that their outboxes have as published: the lock's value. A Redis that
+/// lost its data lacks it.
+struct Turn {
+    lock: Lock,
+    whole: BTreeSet<String>,
+}
 
 pub fn start(app: &Arc<App>) {
     let app = Arc::clone(app);
     app.tasks.clone().spawn("relay_topics", async move {
-        let mut rounds = 0_u32;
         loop {
             let pause = if app.subscriptions.has_any() { INTERVAL } else { IDLE_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = app.tasks.stopping() => return,
             }
-            rounds = rounds.wrapping_add(1);
-            if let Err(error) = relay(&app, rounds.is_multiple_of(TIDY_ROUNDS)).await {
+            if let Err(error) = relay(&app).await {
                 let cause: &dyn std::error::Error = &error;
                 tracing::debug!(error = cause, "events wait in their outboxes");
             }
@@ -41,50 +47,70 @@ pub fn start(app: &Arc<App>) {
     });
 }
 
-async fn relay(app: &App, is_tidy: bool) -> Result<()> {
+async fn relay(app: &App) -> Result<()> {
     let Some(lock) = app.router.try_lock(LOCK, LOCKED_FOR).await? else { return Ok(()) };
-    let outcome = relay_all(app, lock.value == WHOLE, is_tidy).await;
-    if outcome.is_ok() {
-        app.router.renew_lock(&lock, LOCKED_FOR, WHOLE).await?;
-    }
-    app.router.unlock(lock).await?;
+    let whole = lock.value.split(' ').map(str::to_owned).collect();
+    let mut turn = Turn { lock, whole };
+    let outcome = relay_all(app, &mut turn).await;
+    hold(app, &turn).await?;
+    app.router.unlock(turn.lock).await?;
     outcome
 }
 
-async fn relay_all(app: &App, is_whole: bool, is_tidy: bool) -> Result<()> {
+/// Prolongs the turn and writes down how far it got. False: it is another node's.
+async fn hold(app: &App, turn: &Turn) -> Result<bool> {
+    let whole: Vec<&str> = turn.whole.iter().map(String::as_str).collect();
+    Ok(app.router.renew_lock(&turn.lock, LOCKED_FOR, &whole.join(" ")).await?)
+}
+
+/// A database that is away holds up no other; the first failure is answered.
+async fn relay_all(app: &App, turn: &mut Turn) -> Result<()> {
+    let mut outcome = Ok(());
     let shards = app.shards.all().iter().map(|shard| shard.database());
     for database in std::iter::once(app.directory.database()).chain(shards) {
-        if !is_whole {
-            outbox::publish_again(database).await?;
-        }
-        relay_one(app, database).await?;
-        if is_tidy {
-            outbox::forget_published(database).await?;
+        match relay_one(app, turn, database).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error @ Error::Router(_)) => return Err(error),
+            Err(error) => outcome = outcome.and(Err(error)),
         }
     }
-    if is_tidy {
-        directory::topics::forget_handled(&app.directory).await?;
-    }
-    Ok(())
+    outcome
 }
 
-async fn relay_one(app: &App, database: &Database) -> Result<()> {
+/// False: this node is not to go on now.
+async fn relay_one(app: &App, turn: &mut Turn, database: &Database) -> Result<bool> {
+    if !turn.whole.contains(database.name()) {
+        while outbox::publish_again(database, ROWS_AGAIN_AT_ONCE).await? > 0 {
+            if app.tasks.is_stopping() || !hold(app, turn).await? {
+                return Ok(false);
+            }
+        }
+        turn.whole.insert(database.name().to_owned());
+    }
     loop {
-        let rows = outbox::read_waiting(database, i64::try_from(ROWS_AT_ONCE).unwrap_or(i64::MAX)).await?;
+        let rows = outbox::read_waiting(database, ROWS_AT_ONCE).await?;
         if rows.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let entries: Vec<(String, String)> = rows.iter().map(|row| (row.topic.clone(), envelope(row))).collect();
-        app.router.append_topics(&entries).await?;
-        metrics::counter!("herald_topics_published_total").increment(u64::try_from(rows.len()).unwrap_or(0));
+        // Another node may have heard of a subscription before this one, and written rows for it.
+        load_subscriptions(app).await?;
+        if !has_room(app).await? {
+            return Ok(false);
+        }
+        publish(app, &rows.iter().map(event_of).collect::<Vec<_>>()).await?;
         outbox::mark_published(database, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
-        if rows.len() < ROWS_AT_ONCE {
-            return Ok(());
+        metrics::counter!("herald_topics_published_total").increment(u64::try_from(rows.len()).unwrap_or(0));
+        if app.tasks.is_stopping() || !hold(app, turn).await? {
+            return Ok(false);
+        }
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) < ROWS_AT_ONCE {
+            return Ok(true);
         }
     }
 }
 
-fn envelope(row: &OutboxRow) -> String {
+fn event_of(row: &OutboxRow) -> (String, String) {
     let data: Value = serde_json::from_str(&row.payload).unwrap_or(Value::Null);
-    json!({"id": row.id, "created_at": row.created_at, "data": data}).to_string()
+    (row.topic.clone(), envelope(row.id, row.created_at, &data))
 }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::storage::directory::topics;
 
 pub async fn load_subscriptions(app: &App) -> Result<()> {
+    let _turn = app.subscriptions.turn().await;
     app.subscriptions.replace(topics::read_subscriptions(&app.directory).await?);
     Ok(())
 }

@@ -16,21 +16,32 @@ pub const USERS_AT_ONCE: usize = 1_000;
 /// Keeps it for each of these users, then shows it to those who are online. It is kept when this answers well, whatever becomes of
 /// the frames.
 pub async fn notify(app: &App, users: &[UserId], new: NewNotification) -> Result<()> {
+    notify_once(app, NotificationId::random(), users, &new).await
+}
+
+/// The same under an id that the caller knows again: who has it already has it once, however often this is done.
+pub async fn notify_once(app: &App, id: NotificationId, users: &[UserId], new: &NewNotification) -> Result<()> {
     for users in users.chunks(USERS_AT_ONCE) {
-        keep_and_show(app, users, &new, None).await?;
+        keep_and_show(app, id, users, new, None).await?;
     }
     Ok(())
 }
 
-/// One statement's worth, with what the audit log is to say of it: the id under which all of them have it, and when.
+/// One statement's worth, with what the audit log is to say of it; answers when.
 pub async fn keep_and_show(
     app: &App,
+    id: NotificationId,
     users: &[UserId],
     new: &NewNotification,
     audit: Option<AuditRecord<'_>>,
-) -> Result<(NotificationId, Timestamp)> {
-    let id = NotificationId::random();
+) -> Result<Timestamp> {
     let created_at = insert_notifications(&app.directory, users, id, new, audit).await?;
+    show(app, id, users, new, created_at).await;
+    Ok(created_at)
+}
+
+/// Shows what is kept to those who are online, on all nodes. Best effort: it is in their lists.
+pub async fn show(app: &App, id: NotificationId, users: &[UserId], new: &NewNotification, created_at: Timestamp) {
     let frame = notification(&NotificationData {
         notification_id: id,
         r#type: new.kind.as_str(),
@@ -40,5 +51,4 @@ pub async fn keep_and_show(
         created_at,
     });
     signal_users(app, users, &frame, None).await;
-    Ok((id, created_at))
 }

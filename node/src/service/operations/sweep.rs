@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::error::Result;
+use crate::service::events::tidy_outboxes::tidy_outboxes;
 use crate::service::groups::sweep_listings::{PENDING_AGE, sweep_listings};
 use crate::service::notifications::forget_old::forget_old;
 use crate::service::own_data::finish_deletion::{DELETION_AGE, sweep_deletions};
@@ -44,6 +45,7 @@ async fn sweep(app: &Arc<App>) -> Result<()> {
         tracing::info!(pairs, joinings, deletions, "finished what was left half done");
     }
     forget_old(app).await?;
+    tidy_outboxes(app).await?;
     sweep_names(app).await?;
     Ok(())
 }

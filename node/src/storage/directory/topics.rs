@@ -1,5 +1,7 @@
 //! Who subscribes to which topics, what consumers have done, and what they could not do.
 
+use std::collections::HashSet;
+
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -13,10 +15,11 @@ pub const STATEMENTS: &[&str] = &[
     READ_SUBSCRIPTIONS,
     INSERT_SUBSCRIPTION,
     DELETE_SUBSCRIPTION,
-    IS_HANDLED,
+    READ_HANDLED,
     MARK_HANDLED,
     FORGET_HANDLED,
     INSERT_DEAD,
+    FORGET_DEAD,
     READ_DEAD,
     READ_ADMINISTRATORS,
     INSERT_AUDIT,
@@ -88,27 +91,40 @@ pub async fn delete_subscription(
     Ok(true)
 }
 
-const IS_HANDLED: &str = "select 1 from topic_handled where consumer = $1 and event_id = $2";
+const READ_HANDLED: &str = "select event_id from topic_handled where consumer = $1 and event_id = any($2)";
 
-/// Whether a consumer is done with an event: it may come again.
-pub async fn is_handled(directory: &Directory, consumer: Consumer, event: Uuid) -> Result<bool, StorageError> {
-    let client = directory.client().await?;
-    Ok(client.query_opt(IS_HANDLED, &[&consumer.as_str(), &event]).await?.is_some())
+/// With which of these events a consumer is done: they may come again.
+pub async fn read_handled(
+    directory: &Directory,
+    consumer: Consumer,
+    events: &[Uuid],
+) -> Result<HashSet<Uuid>, StorageError> {
+    if events.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = directory.client().await?.query(READ_HANDLED, &[&consumer.as_str(), &events]).await?;
+    rows.iter().map(|row| row.try_get(0).map_err(StorageError::from)).collect()
 }
 
-const MARK_HANDLED: &str =
-    "insert into topic_handled (consumer, event_id) values ($1, $2) on conflict (consumer, event_id) do nothing";
+const MARK_HANDLED: &str = "\
+insert into topic_handled (consumer, event_id) select distinct $1::text, id from unnest($2::uuid[]) as done (id)
+on conflict (consumer, event_id) do nothing";
 
-pub async fn mark_handled(directory: &Directory, consumer: Consumer, event: Uuid) -> Result<(), StorageError> {
-    directory.client().await?.execute(MARK_HANDLED, &[&consumer.as_str(), &event]).await?;
+pub async fn mark_handled(directory: &Directory, consumer: Consumer, events: &[Uuid]) -> Result<(), StorageError> {
+    if !events.is_empty() {
+        directory.client().await?.execute(MARK_HANDLED, &[&consumer.as_str(), &events]).await?;
+    }
     Ok(())
 }
 
-const FORGET_HANDLED: &str = "delete from topic_handled where handled_at < clock_timestamp() - interval '3 hours'";
+const FORGET_HANDLED: &str = "\
+delete from topic_handled where (consumer, event_id) in (
+    select consumer, event_id from topic_handled where handled_at < clock_timestamp() - interval '3 hours' limit $1
+)";
 
-/// Of events that no outbox has any more.
-pub async fn forget_handled(directory: &Directory) -> Result<u64, StorageError> {
-    directory.client().await?.execute(FORGET_HANDLED, &[]).await
+/// Some of events that no outbox has any more; answers how many.
+pub async fn forget_handled(directory: &Directory, limit: i64) -> Result<u64, StorageError> {
+    directory.client().await?.execute(FORGET_HANDLED, &[&limit]).await
 }
 
 /// What a consumer could not do.
@@ -137,6 +153,17 @@ pub async fn insert_dead(
     let client = directory.client().await?;
     client.execute(INSERT_DEAD, &[&consumer.as_str(), &event, &topic, &payload, &error]).await?;
     Ok(())
+}
+
+const FORGET_DEAD: &str = "\
+delete from dead_letter where (consumer, event_id) in (
+    select consumer, event_id from dead_letter where created_at < clock_timestamp() - interval '30 days'
+    order by created_at limit $1
+)";
+
+/// Some of those that nobody has looked at for long; answers how many.
+pub async fn forget_dead(directory: &Directory, limit: i64) -> Result<u64, StorageError> {
+    directory.client().await?.execute(FORGET_DEAD, &[&limit]).await
 }
 
 const READ_DEAD: &str = "\
@@ -173,16 +200,35 @@ pub async fn read_administrators(directory: &Directory) -> Result<Vec<UserId>, S
 }
 
 const INSERT_AUDIT: &str = "\
-insert into audit (id, admin_id, action, target, after) values ($1, $2, 'event', $3, $4) on conflict (id) do nothing";
+insert into audit (id, admin_id, action, target, after)
+select id, wished_by, 'event', topic, payload
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) as event (id, wished_by, topic, payload)
+on conflict (id) do nothing";
 
-/// Keeps an event in the audit log, once, in the name of the administrator who wished it.
-pub async fn insert_audit(
-    directory: &Directory,
-    event: Uuid,
-    wished_by: UserId,
-    topic: &str,
-    payload: &str,
-) -> Result<(), StorageError> {
-    directory.client().await?.execute(INSERT_AUDIT, &[&event, &wished_by, &topic, &payload]).await?;
+/// An event for the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditedEvent {
+    pub id: Uuid,
+    /// The administrator in whose name it is kept.
+    pub wished_by: UserId,
+    pub topic: String,
+    /// JSON.
+    pub payload: String,
+}
+
+/// Keeps events in the audit log, each once.
+pub async fn insert_audit(directory: &Directory, events: Vec<AuditedEvent>) -> Result<(), StorageError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut columns: (Vec<Uuid>, Vec<UserId>, Vec<String>, Vec<String>) = Default::default();
+    for event in events {
+        columns.0.push(event.id);
+        columns.1.push(event.wished_by);
+        columns.2.push(event.topic);
+        columns.3.push(event.payload);
+    }
+    let client = directory.client().await?;
+    client.execute(INSERT_AUDIT, &[&columns.0, &columns.1, &columns.2, &columns.3]).await?;
     Ok(())
 }

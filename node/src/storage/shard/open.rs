@@ -31,7 +31,7 @@ pub struct Providers {
     pub boot: Arc<dyn Fn() -> BootId + Send + Sync>,
     /// The run-time settings that decide inside the write.
     pub policy: Arc<dyn Fn() -> Policy + Send + Sync>,
-    /// Patterns of those who want to know of messages, mostly none.
+    /// Patterns of those who want to know of entries, mostly none.
     pub subscribed: Arc<dyn Fn() -> Arc<[Pattern]> + Send + Sync>,
 }
 

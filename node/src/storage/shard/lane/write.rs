@@ -4,9 +4,10 @@ use futures_util::join;
 use uuid::Uuid;
 
 use super::link::Link;
+use crate::domain::entry_event::event_of;
 use crate::domain::judge::model::{Conversation, Detail, Member, Model, NewEntry};
-use crate::domain::topic::{Pattern, Topic};
-use crate::domain::{Body, BootId, ConversationId, InviteSecret, JoinToken, MessageId, Seq, Timestamp, UserId};
+use crate::domain::topic::Pattern;
+use crate::domain::{BootId, ConversationId, InviteSecret, JoinToken, MessageId, Seq, Timestamp, UserId};
 use crate::storage::StorageError;
 
 pub(super) const ENTRIES: &str = "\
@@ -108,7 +109,7 @@ pub(super) const READ_MARKS: &str = "\
         set seqs = (read_mark.seqs || excluded.seqs)[greatest(cardinality(read_mark.seqs) - 30, 1):],
             times = (read_mark.times || excluded.times)[greatest(cardinality(read_mark.times) - 30, 1):]";
 
-/// Only for messages that somebody subscribes to.
+/// Only for entries that somebody subscribes to.
 pub(super) const OUTBOX: &str = "\
     insert into outbox (id, topic, payload, created_at)
     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])";
@@ -224,7 +225,7 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// `subscribed`: patterns of those who want to know of messages.
+    /// `subscribed`: patterns of those who want to know of entries.
     pub fn of(model: &'a Model, subscribed: &[Pattern]) -> Result<Self, StorageError> {
         let mut changes = Self { now: model.book.now, ..Self::default() };
         for fresh in &model.book.entries {
@@ -315,18 +316,14 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    /// What happened, without what was said.
+    /// What happened, where somebody wants to know.
     fn tell_of(&mut self, fresh: &NewEntry, subscribed: &[Pattern]) {
         let (entry, id) = (&fresh.entry, fresh.entry.id);
-        let Body::Message(message) = &entry.body else { return };
-        let topic = Topic::Message(id.conversation()).to_string();
+        let Some((topic, payload)) = event_of(entry) else { return };
+        let topic = topic.to_string();
         if !subscribed.iter().any(|pattern| pattern.matches(&topic)) {
             return;
         }
-        let payload = serde_json::json!({
-            "message_id": id, "conversation_id": id.conversation(), "seq": id.seq(), "sender_id": entry.sender_id,
-            "message_type": message.message_type, "created_at": entry.created_at,
-        });
         let columns = &mut self.outbox;
         columns.id.push(id.0);
         columns.topic.push(topic);
