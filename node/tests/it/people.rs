@@ -131,6 +131,39 @@ async fn all_who_are_found_are_on_the_pages_once() {
 }
 
 #[tokio::test]
+async fn all_who_share_a_name_are_found_by_what_is_like_it() {
+    const NAMESAKES: usize = 130;
+    let cluster = Cluster::start(1).await;
+    let me = cluster.user("seeker").await;
+    let make = "insert into account (id, username, username_key, display_name)
+                select gen_random_uuid(), 'user-' || n, 'user-' || n, 'Wilhelmina Wilhelmine' from generate_series(1, $1) n";
+    cluster.databases.directory().await.execute(make, &[&i32::try_from(NAMESAKES).unwrap()]).await.unwrap();
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = me.get(&cluster, 0, &format!("/users?query=wilhelmima&limit=30{cursor}")).await.expect(200);
+        found.extend(names(&page));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((found.len(), found.iter().collect::<BTreeSet<_>>().len()), (NAMESAKES, NAMESAKES));
+}
+
+#[tokio::test]
+async fn a_word_is_kept_for_as_long_as_somebody_is_called_so() {
+    let cluster = Cluster::start(1).await;
+    let me = cluster.user("seeker").await;
+    let (one, other) = (named(&cluster, "first", "Ludwiga").await, named(&cluster, "second", "Ludwiga").await);
+    assert_eq!(find(&cluster, &me, "ludviga").await.len(), 2);
+    one.patch(&cluster, 0, "/users/me", json!({"display_name": "Berta"})).await.expect(200);
+    assert_eq!(find(&cluster, &me, "ludviga").await, ["second"]);
+    other.delete(&cluster, 0, "/users/me").await.expect(204);
+    assert!(find(&cluster, &me, "ludviga").await.is_empty());
+    let words = "select count(*) from search_word where word = any('{ludwiga,second}')";
+    let kept: i64 = cluster.databases.directory().await.query_one(words, &[]).await.unwrap().get(0);
+    assert_eq!(kept, 0, "no trace of who is gone");
+}
+
+#[tokio::test]
 async fn presence_of_friends_and_of_those_one_shares_a_conversation_with() {
     let cluster = Cluster::start(2).await;
     let me = cluster.user("me").await;

@@ -147,7 +147,7 @@ async fn serve_connection(
     let routes = TowerToHyperService::new(shared.routes.clone());
     let is_proxied = shared.proxies.contains(peer);
     let keep_alive = shared.keep_alive;
-    let phase = Phase::new();
+    let phase = Phase::default();
     let service_phase = phase.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         service_phase.head_is_whole();

@@ -24,11 +24,13 @@ const ANSWERING: u8 = 1;
 /// Answered, and nothing has come since.
 const RESTING: u8 = 2;
 
-impl Phase {
-    pub fn new() -> Self {
+impl Default for Phase {
+    fn default() -> Self {
         Self(Arc::new(AtomicU8::new(HEAD)))
     }
+}
 
+impl Phase {
     pub fn head_is_whole(&self) {
         self.0.store(ANSWERING, Ordering::Relaxed);
     }
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     fn socket(tcp: TcpStream, stall_max: Duration) -> Socket {
-        Socket::new(tcp, Phase::new(), Times { head_max: Duration::from_secs(5), stall_max })
+        Socket::new(tcp, Phase::default(), Times { head_max: Duration::from_secs(5), stall_max })
     }
 
     #[tokio::test]

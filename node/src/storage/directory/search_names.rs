@@ -14,8 +14,11 @@ use crate::storage::StorageError;
 pub const STATEMENTS: &[&str] =
     &[HAS_UNINDEXED, TAKE_UNINDEXED, REMOVE_NAMES, ADD_NAMES, MARK_INDEXED, FIND_BEGINNING, LIMIT_WORK, FIND_SIMILAR];
 
-/// Users of one query that are only similar, at most: those after them are less so.
-const SIMILAR_MAX: i64 = 500;
+/// Words of one query that are only similar, at most, and users of each on one page: those after them are less so.
+const WORDS_MAX: i64 = 100;
+const OF_WORD_MAX: i64 = 100;
+/// Similar words are that much shorter or longer, in code points.
+const LENGTH_MORE: i16 = 2;
 /// Looking for similar ones ends here: what begins with the query was found before.
 const SIMILAR_TIME: Duration = Duration::from_millis(500);
 
@@ -97,19 +100,31 @@ pub async fn find_beginning(
 const LIMIT_WORK: &str = "\
 select set_config('statement_timeout', $1, true), set_config('pg_trgm.similarity_threshold', $2, true)";
 
-/// The candidates are cut before accounts are looked at, so that their number is bounded.
+/// Words first, then who has them, in the order of the page, so that accounts are looked at only until it is full. `left` is for the
+/// planner, which would read all names with the beginning for each user.
 const FIND_SIMILAR: &str = "\
-with candidate as materialized (
-    select user_id, max(similarity(word, $1)) as score from search_name
-    where word % $1 group by user_id order by score desc, user_id limit $2
+with alike as materialized (
+    select word, similarity(word, $1) as score from search_word
+    where word % $1 and length between $2 and $3 order by score desc, word limit $4
 )
 select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, c.score
-from candidate c join account a on a.id = c.user_id
+from (
+    select n.user_id, max(w.score) as score
+    from alike w cross join lateral (
+        select user_id from search_name
+        where search_name.word = w.word
+          and search_name.user_id > case when w.score = $6 then $7 else '00000000-0000-0000-0000-000000000000'::uuid end
+        order by search_name.user_id limit $5) n
+    where $6::float4 is null or w.score <= $6
+    group by n.user_id order by score desc, n.user_id offset 0
+) c join account a on a.id = c.user_id
 where a.disabled_at is null and a.deleted_at is null
-  and ($3::float4 is null or c.score < $3 or c.score = $3 and c.user_id > $4)
-  and not exists (select from block b where b.user_id = c.user_id and b.other_id = $5 and b.is_active)
-  and not exists (select from search_name e where e.user_id = c.user_id and e.name >= $6 and e.name < $7)
-order by c.score desc, c.user_id limit $8";
+  and not exists (select from block b where b.user_id = c.user_id and b.other_id = $8 and b.is_active)
+  and not exists (
+      select from search_name e where e.user_id = c.user_id and left(e.name, char_length($9)) = $9)
+  and ($6 is null or not exists (
+      select from search_name e join alike w on w.word = e.word where e.user_id = c.user_id and w.score > c.score))
+order by c.score desc, c.user_id limit $10";
 
 /// Users with a word similar to the query's, the most similar first, without those whom [`find_beginning`] finds, after a score and
 /// user. None where that takes too long.
@@ -128,8 +143,13 @@ pub async fn find_similar(
     let transaction = client.transaction().await?;
     let time_ms = SIMILAR_TIME.as_millis().to_string();
     transaction.query_one(LIMIT_WORK, &[&time_ms, &similarity_min(word)]).await?;
+    let length = i16::try_from(word.chars().count()).unwrap_or(i16::MAX);
+    let (shortest, longest) = (length.saturating_sub(LENGTH_MORE), length.saturating_add(LENGTH_MORE));
     let found = transaction
-        .query(FIND_SIMILAR, &[word, &SIMILAR_MAX, &score, &user, &reader, &query.beginning, &query.end, &limit])
+        .query(
+            FIND_SIMILAR,
+            &[word, &shortest, &longest, &WORDS_MAX, &OF_WORD_MAX, &score, &user, &reader, &query.beginning, &limit],
+        )
         .await;
     let rows = match found {
         Ok(rows) => rows,

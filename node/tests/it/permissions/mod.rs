@@ -178,7 +178,7 @@ fn fault(row: &Row, who: Who, answer: &Answer) -> Option<String> {
 struct Ledger(Vec<(String, Client, String)>);
 
 /// What is kept aside and moves by itself, or says only where to look: reports of nodes, the indexes of searches.
-const NO_STATE: &[&str] = &["node_report", "search_block", "search_name", "search_state"];
+const NO_STATE: &[&str] = &["node_report", "search_block", "search_name", "search_state", "search_word"];
 
 impl Ledger {
     async fn open(cluster: &Cluster) -> Self {
