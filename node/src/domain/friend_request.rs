@@ -1,4 +1,4 @@
-//! Friend requests, as one of the two sees them.
+//! Friend requests, as one of the two sees them, and what is told of them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,5 +26,28 @@ impl Direction {
             2 => Some(Self::Incoming),
             _ => None,
         }
+    }
+}
+
+/// What one user does about friendship that the other is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FriendAction {
+    Ask,
+    Accept,
+    Reject,
+}
+
+impl FriendAction {
+    /// As kept in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Accept => "accept",
+            Self::Reject => "reject",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Ask, Self::Accept, Self::Reject].into_iter().find(|action| action.as_str() == text)
     }
 }

@@ -346,3 +346,57 @@ async fn with_require_friendship_only_friends_write() {
     bob.delete(&cluster, 1, &format!("/friends/{}", alice.id)).await.expect(204);
     assert_eq!(alice_phone.chat_refused(hello).await["code"], "not_friends");
 }
+
+/// What a node was about to tell when it died, or the directory refused, is told when its work is finished: neither is a request listed
+/// of which its receiver was not told, nor the other way round.
+#[tokio::test]
+async fn nobody_is_asked_or_answered_without_being_told() {
+    let cluster = Cluster::start(2).await;
+    let directory = cluster.databases.directory().await;
+    let shards = [cluster.databases.shard(0).await, cluster.databases.shard(1).await];
+    let (alice, bob, carol) = (cluster.user("alice").await, cluster.user("bob").await, cluster.user("carol").await);
+    let mut phones =
+        [alice.connect(&cluster, 1).await, bob.connect(&cluster, 1).await, carol.connect(&cluster, 1).await];
+    let told = async |user: &User| {
+        let page = user.get(&cluster, 0, "/notifications").await.expect(200);
+        page["items"].as_array().unwrap().iter().map(|item| item["data"]["event"].clone()).collect::<Vec<_>>()
+    };
+    let ask = |user: &User| ("/friends/request".to_owned(), json!({"user_id": user.id, "message": "remember me?"}));
+    let answer = |user: &User, how: &str| (format!("/friends/{}/{how}", user.id), json!({}));
+    // Who acts, how, who is told, what, and how many that one has been told then.
+    let steps = [
+        (&alice, ask(&bob), 1, "request", 1),
+        (&bob, answer(&alice, "accept"), 0, "accepted", 1),
+        (&carol, ask(&alice), 0, "request", 2),
+        (&alice, answer(&carol, "reject"), 2, "rejected", 1),
+        (&bob, ask(&carol), 2, "request", 2),
+        (&carol, ask(&bob), 1, "accepted", 2),
+    ];
+    for (actor, (path, body), receiver, event, count) in steps {
+        let user = [&alice, &bob, &carol][receiver];
+        directory.batch_execute("alter table notification rename to away").await.unwrap();
+        let refused = actor.post(&cluster, 0, &path, body).await;
+        assert_eq!(refused.status, 500, "{}", refused.body);
+        directory.batch_execute("alter table away rename to notification").await.unwrap();
+        assert_eq!(sweep_pairs(cluster.app(0), Duration::ZERO).await.unwrap(), 1, "{event}");
+        assert_eq!(sweep_pairs(cluster.app(0), Duration::ZERO).await.unwrap(), 0);
+        let all = told(user).await;
+        assert_eq!((all.len(), &all[0]), (count, &json!(event)));
+        let frame = phones[receiver].expect("notification").await;
+        assert_eq!(
+            (&frame["data"]["data"]["event"], &frame["data"]["data"]["user_id"]),
+            (&json!(event), &json!(actor.id))
+        );
+        if event == "request" {
+            assert_eq!(frame["data"]["content"], "remember me?");
+        }
+        standing_in(&directory, &shards, actor, user).await;
+    }
+    // A change of which nobody is told, and one that came to nothing, tell nothing when they are finished late.
+    for (low, high) in [(alice.id, bob.id), (alice.id, carol.id)] {
+        let sql = "insert into pair_pending (low_user, high_user, token) values (least($1::uuid, $2::uuid), greatest($1, $2), gen_random_uuid())";
+        directory.execute(sql, &[&low, &high]).await.unwrap();
+    }
+    assert_eq!(sweep_pairs(cluster.app(0), Duration::ZERO).await.unwrap(), 2);
+    assert_eq!((told(&alice).await.len(), told(&bob).await.len(), told(&carol).await.len()), (2, 2, 2));
+}

@@ -44,7 +44,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("delivery", &["limits"]),
     ("notifications", &["delivery", "feed", "limits"]),
-    ("people", &["carry_through"]),
+    ("people", &["carry_through", "notifications"]),
     ("admin", &["feed", "notifications", "people"]),
     ("events", &["feed", "notifications"]),
     ("accounts", &["feed", "limits"]),
@@ -55,7 +55,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("sync", &["ask_shards", "conversations"]),
     ("sessions", &["accounts", "delivery"]),
     ("recovery", &["delivery", "sessions"]),
-    ("friends", &["carry_through", "notifications", "people", "presence"]),
+    ("friends", &["carry_through", "people", "presence"]),
     ("own_data", &["accounts", "conversations", "feed", "friends", "groups", "notifications", "people"]),
     ("operations", &["events", "groups", "notifications", "own_data", "people"]),
 ];

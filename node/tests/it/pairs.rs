@@ -9,7 +9,7 @@ use herald_node::domain::{ConversationId, Timestamp, UserId};
 use herald_node::service::people::look_up_pairs::{blocks_of, friends_of};
 use herald_node::service::people::make_friends::make_friends;
 use herald_node::service::people::sweep_pairs::sweep_pairs;
-use herald_node::storage::directory::pairs;
+use herald_node::storage::directory::pairs::{self, PendingPair};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -221,16 +221,18 @@ async fn a_late_copy_changes_nothing() {
         version,
         at: Timestamp::from_millis(1_000 * version),
     };
-    pairs::copy_state(directory, low, high, &state(2, false, true), None).await.unwrap();
-    pairs::copy_state(directory, low, high, &state(1, true, false), None).await.unwrap();
+    let pending = PendingPair { low, high, token: Uuid::new_v4(), telling: None };
+    let copy = async |state| pairs::finish_pending(directory, &pending, &state, None, None).await.unwrap();
+    copy(state(2, false, true)).await;
+    copy(state(1, true, false)).await;
     assert_eq!(pairs::read_blocks(directory, low).await.unwrap(), []);
     assert_eq!(pairs::read_friends(directory, low).await.unwrap(), [high]);
-    pairs::copy_state(directory, low, high, &state(3, true, true), None).await.unwrap();
-    pairs::copy_state(directory, low, high, &state(4, true, false), None).await.unwrap();
+    copy(state(3, true, true)).await;
+    copy(state(4, true, false)).await;
     let blocked = pairs::read_blocked(directory, low, UserId(Uuid::nil()), 10).await.unwrap();
     assert_eq!(blocked, [pairs::Listed { other: high, since: Timestamp::from_millis(3_000) }], "since it began");
     assert_eq!(pairs::read_friends(directory, high).await.unwrap(), []);
-    pairs::copy_state(directory, low, high, &PairState { epoch: 2, ..state(1, false, false) }, None).await.unwrap();
+    copy(PairState { epoch: 2, ..state(1, false, false) }).await;
     assert_eq!(pairs::read_blocks(directory, high).await.unwrap(), [], "a newer epoch wins whatever the version");
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::list_friends::{FriendView, view_friend};
-use super::tell_friend::{News, tell_friend};
 use crate::app::App;
 use crate::domain::command::{Actor, PairCommand};
 use crate::domain::{Refusal, Timestamp, UserId};
@@ -18,26 +17,24 @@ pub async fn accept_friend(app: &Arc<App>, actor: Actor, other: UserId) -> Resul
         return Err(Refusal::NotFound.into());
     }
     let user = actor.id;
-    let at = answer(app, actor, other, PairCommand::AcceptFriend, News::Accepted).await?;
+    let at = answer(app, actor, other, PairCommand::AcceptFriend).await?;
     view_friend(app, user, profile, at).await
 }
 
 /// Refuses what `other` has asked, who may ask again.
 pub async fn reject_friend(app: &Arc<App>, actor: Actor, other: UserId) -> Result<()> {
     find_other(app, actor.id, other).await?;
-    answer(app, actor, other, PairCommand::RejectFriend, News::Rejected).await?;
+    answer(app, actor, other, PairCommand::RejectFriend).await?;
     Ok(())
 }
 
-async fn answer(app: &Arc<App>, actor: Actor, other: UserId, command: PairCommand, news: News) -> Result<Timestamp> {
+async fn answer(app: &Arc<App>, actor: Actor, other: UserId, command: PairCommand) -> Result<Timestamp> {
     look_ahead(app, actor.id, other, command).await?;
     let then = Arc::clone(app);
-    carry_through(app, "answer_friend", async move {
-        let changed = write_pair(&then, actor.clone(), other, command, None).await?;
-        if changed.has_changed {
-            tell_friend(&then, &actor, other, news).await;
-        }
-        Ok(changed.state.at)
-    })
+    carry_through(
+        app,
+        "answer_friend",
+        async move { Ok(write_pair(&then, actor, other, command, None).await?.state.at) },
+    )
     .await
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::list_friends::{FriendView, RequestView, view_friend};
-use super::tell_friend::{News, tell_friend};
 use crate::app::App;
 use crate::domain::command::{Actor, PairCommand};
 use crate::domain::friend_request::Direction;
@@ -62,17 +61,13 @@ pub async fn ask_friend(app: &Arc<App>, actor: Actor, other: UserId, message: Op
 }
 
 async fn ask(app: Arc<App>, actor: Actor, other: UserId, message: Option<String>, is_counted: bool) -> Result<Changed> {
-    let changed = write_pair(&app, actor.clone(), other, PairCommand::AskFriend, message.clone()).await;
+    let user = actor.id;
+    let changed = write_pair(&app, actor, other, PairCommand::AskFriend, message).await;
     let is_waiting = changed.as_ref().is_ok_and(|changed| changed.has_changed && !changed.state.is_friends);
     if is_counted && !is_waiting {
-        friend_budget::give_back(&app.directory, actor.id, per_hour(&app)).await?;
+        friend_budget::give_back(&app.directory, user, per_hour(&app)).await?;
     }
-    let changed = changed?;
-    if changed.has_changed {
-        let news = if changed.state.is_friends { News::Accepted } else { News::Asked(message) };
-        tell_friend(&app, &actor, other, news).await;
-    }
-    Ok(changed)
+    changed
 }
 
 fn per_hour(app: &App) -> u32 {

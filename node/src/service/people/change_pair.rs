@@ -1,6 +1,6 @@
 //! Changes what stands between two users: blocks and friendship. The truth is the row of their conversation, changed under its lock
-//! by the lane, so that every send is either before the change or after it. The directory's lists are copied from it before the
-//! caller has its answer; a mark made first lets the sweep finish that after a crash.
+//! by the lane, so that every send is either before the change or after it. The directory's lists are copied from it, and the other user
+//! is told, before the caller has its answer; a mark made first lets the sweep finish that after a crash.
 
 use std::sync::Arc;
 
@@ -8,12 +8,15 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome, PairCommand, PairState};
+use crate::domain::friend_request::FriendAction;
 use crate::domain::judge::model::Pair;
 use crate::domain::profile::Profile;
 use crate::domain::{ConversationRef, Refusal, UserId, judge};
 use crate::error::{Error, Result};
 use crate::service::carry_through::{carry_through, is_certain, retry};
-use crate::storage::directory::pairs::{self, PendingPair};
+use crate::service::notifications::notify::show;
+use crate::service::people::friend_news::news_of;
+use crate::storage::directory::pairs::{self, PendingPair, TellWhen, Telling};
 use crate::storage::directory::profiles;
 use crate::storage::shard::lane::Request;
 use crate::storage::shard::read_members::read_pair;
@@ -62,8 +65,14 @@ pub async fn write_pair(
 ) -> Result<Changed> {
     let conversation = ConversationRef::direct(actor.id, other);
     let (low, high) = if actor.id < other { (actor.id, other) } else { (other, actor.id) };
-    let asking = matches!(command, PairCommand::AskFriend).then_some((actor.id, message));
-    let pending = PendingPair { low, high, token: Uuid::new_v4(), asking };
+    let action = match command {
+        PairCommand::AskFriend => Some(FriendAction::Ask),
+        PairCommand::AcceptFriend => Some(FriendAction::Accept),
+        PairCommand::RejectFriend => Some(FriendAction::Reject),
+        _ => None,
+    };
+    let telling = action.map(|action| Telling { actor: actor.id, action, message });
+    let pending = PendingPair { low, high, token: Uuid::new_v4(), telling };
     pairs::add_pending(&app.directory, &pending).await?;
     let command = Command::Pair(command);
     let request = Request { conversation, actor, command, origin: None, reply: Box::new(|_| {}) };
@@ -77,20 +86,32 @@ pub async fn write_pair(
             return Err(refusal.into());
         }
     };
-    copy_pair(app, &pending, &changed.state).await?;
+    let when = changed.has_changed.then_some(TellWhen::Always);
+    finish_pair(app, &pending, &changed.state, when).await?;
     Ok(changed)
 }
 
-/// Copies the state to both users' lists and takes the mark away.
-pub(super) async fn copy_pair(app: &App, pending: &PendingPair, state: &PairState) -> Result<()> {
+/// Copies the state to both users' lists, tells the other of it, and takes the mark away, in one transaction: `when` is none where nothing
+/// is to be told.
+pub(super) async fn finish_pair(
+    app: &App,
+    pending: &PendingPair,
+    state: &PairState,
+    when: Option<TellWhen>,
+) -> Result<()> {
     let (low, high) = (pending.low, pending.high);
-    let asks = |(asker, message): &(UserId, Option<String>)| {
-        message.clone().filter(|_| state.asker(low, high) == Some(*asker))
+    let asks = |telling: &Telling| telling.message.clone().filter(|_| state.asker(low, high) == Some(telling.actor));
+    let message = pending.telling.as_ref().and_then(asks);
+    let news = match when {
+        Some(when) => news_of(app, pending, state, when).await?,
+        None => None,
     };
-    let message = pending.asking.as_ref().and_then(asks);
-    retry(|| pairs::copy_state(&app.directory, low, high, state, message.as_deref())).await?;
-    app.pair_memory.forget(pending.low);
-    app.pair_memory.forget(pending.high);
-    retry(|| pairs::delete_pending(&app.directory, pending)).await?;
+    let told_at =
+        retry(|| pairs::finish_pending(&app.directory, pending, state, message.as_deref(), news.as_ref())).await?;
+    app.pair_memory.forget(low);
+    app.pair_memory.forget(high);
+    if let (Some(news), Some(at)) = (news, told_at) {
+        show(app, news.id, &[news.receiver], &news.notification, at).await;
+    }
     Ok(())
 }

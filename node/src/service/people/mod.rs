@@ -2,6 +2,7 @@
 
 pub mod block_user;
 pub mod change_pair;
+mod friend_news;
 pub mod index_names;
 pub mod list_blocked;
 pub mod look_up_pairs;

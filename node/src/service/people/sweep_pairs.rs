@@ -1,13 +1,14 @@
-//! Finishes changes of pairs that a node began and did not live to copy into the directory's lists: the shard says how the pair stands.
+//! Finishes changes of pairs that a node began and did not live to copy into the directory's lists, and to tell of: the shard says how
+//! the pair stands.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change_pair::copy_pair;
+use super::change_pair::finish_pair;
 use crate::app::App;
 use crate::domain::ConversationRef;
 use crate::error::Result;
-use crate::storage::directory::pairs::{self, PendingPair};
+use crate::storage::directory::pairs::{self, PendingPair, TellWhen};
 use crate::storage::shard::read_members::read_pair;
 
 /// A change takes some seconds at most, however slow the databases are; then its node is gone or has given up.
@@ -33,7 +34,7 @@ pub async fn sweep_pairs(app: &Arc<App>, age: Duration) -> Result<usize> {
 async fn finish(app: &App, pending: &PendingPair) -> Result<()> {
     let conversation = ConversationRef::direct(pending.low, pending.high).id();
     match read_pair(app.shards.of(conversation)?, conversation).await? {
-        Some((_, state)) => copy_pair(app, pending, &state).await,
+        Some((_, state)) => finish_pair(app, pending, &state, Some(TellWhen::IfNew)).await,
         None => Ok(pairs::delete_pending(&app.directory, pending).await?),
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::ids::NotificationId;
 use crate::domain::notification::{NewNotification, Notification};
 use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
+use crate::storage::pool::Transaction;
 
 pub const STATEMENTS: &[&str] = &[
     INSERT_NOTIFICATIONS,
@@ -43,18 +44,25 @@ pub async fn insert_notifications(
     audit: Option<AuditRecord<'_>>,
 ) -> Result<Timestamp, StorageError> {
     let mut client = directory.client().await?;
-    let data = new.data.to_string();
-    let kind = new.kind.as_str();
-    let Some(record) = audit else {
-        let row =
-            client.query_one(INSERT_NOTIFICATIONS, &[&users, &id, &kind, &new.title, &new.content, &data]).await?;
-        return Ok(row.try_get(0)?);
-    };
     let transaction = client.transaction().await?;
+    let at = insert(&transaction, users, id, new).await?;
+    if let Some(record) = audit {
+        audit::write(&transaction, record).await?;
+    }
+    transaction.commit().await?;
+    Ok(at)
+}
+
+/// The same beside a change of which users are told.
+pub(super) async fn insert(
+    transaction: &Transaction<'_>,
+    users: &[UserId],
+    id: NotificationId,
+    new: &NewNotification,
+) -> Result<Timestamp, StorageError> {
+    let (kind, data) = (new.kind.as_str(), new.data.to_string());
     let row =
         transaction.query_one(INSERT_NOTIFICATIONS, &[&users, &id, &kind, &new.title, &new.content, &data]).await?;
-    audit::write(&transaction, record).await?;
-    transaction.commit().await?;
     Ok(row.try_get(0)?)
 }
 

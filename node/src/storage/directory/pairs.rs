@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Directory;
+use super::{Directory, notifications};
 use crate::domain::command::PairState;
-use crate::domain::friend_request::Direction;
+use crate::domain::friend_request::{Direction, FriendAction};
+use crate::domain::ids::NotificationId;
+use crate::domain::notification::NewNotification;
 use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
+use crate::storage::pool::Transaction;
 
 pub const STATEMENTS: &[&str] = &[
     ADD_PENDING,
@@ -37,18 +40,35 @@ pub struct PendingPair {
     pub low: UserId,
     pub high: UserId,
     pub token: Uuid,
-    /// Who asks for friendship by this change, with these words.
-    pub asking: Option<(UserId, Option<String>)>,
+    /// What the other is to be told of this change.
+    pub telling: Option<Telling>,
 }
 
-const ADD_PENDING: &str =
-    "insert into pair_pending (low_user, high_user, token, asker_id, message) values ($1, $2, $3, $4, $5)";
+/// A change about friendship, of which the other is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telling {
+    pub actor: UserId,
+    pub action: FriendAction,
+    /// Of the one who asks.
+    pub message: Option<String>,
+}
+
+const ADD_PENDING: &str = "\
+insert into pair_pending (low_user, high_user, token, asker_id, message, actor_id, action)
+values ($1, $2, $3, $4, $5, $6, $7)";
 
 /// Remembers that a pair is about to change, so that a sweep finds it should this node die.
 pub async fn add_pending(directory: &Directory, pending: &PendingPair) -> Result<(), StorageError> {
     let client = directory.client().await?;
-    let (asker, message) = pending.asking.as_ref().map(|(asker, message)| (asker, message.as_deref())).unzip();
-    client.execute(ADD_PENDING, &[&pending.low, &pending.high, &pending.token, &asker, &message.flatten()]).await?;
+    let telling = pending.telling.as_ref();
+    let (actor, action) = telling.map(|telling| (telling.actor, telling.action)).unzip();
+    // Nodes before this version look for the words of who asks beside the asker.
+    let asker = actor.filter(|_| action == Some(FriendAction::Ask));
+    let message = telling.and_then(|telling| telling.message.as_deref());
+    let action = action.map(FriendAction::as_str);
+    client
+        .execute(ADD_PENDING, &[&pending.low, &pending.high, &pending.token, &asker, &message, &actor, &action])
+        .await?;
     Ok(())
 }
 
@@ -60,8 +80,11 @@ pub async fn delete_pending(directory: &Directory, pending: &PendingPair) -> Res
     Ok(())
 }
 
+/// Nodes before this version name an asker and no actor.
 const READ_PENDING: &str = "\
-select low_user, high_user, token, asker_id, message from pair_pending
+select low_user, high_user, token, message, coalesce(actor_id, asker_id),
+       coalesce(action, case when asker_id is not null then 'ask' end)
+from pair_pending
 where pending_at < clock_timestamp() - $1::float8 * interval '1 second' order by pending_at limit $2";
 
 /// Changes that began longer ago than `age` and were not finished.
@@ -70,10 +93,11 @@ pub async fn read_pending(directory: &Directory, age: Duration, limit: i64) -> R
     let rows = client.query(READ_PENDING, &[&age.as_secs_f64(), &limit]).await?;
     rows.iter()
         .map(|row| {
-            let asker: Option<UserId> = row.try_get(3)?;
-            let message = row.try_get(4)?;
-            let asking = asker.map(|asker| (asker, message));
-            Ok(PendingPair { low: row.try_get(0)?, high: row.try_get(1)?, token: row.try_get(2)?, asking })
+            let message: Option<String> = row.try_get(3)?;
+            let (actor, action): (Option<UserId>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
+            let action = action.as_deref().and_then(FriendAction::parse);
+            let telling = actor.zip(action).map(|(actor, action)| Telling { actor, action, message });
+            Ok(PendingPair { low: row.try_get(0)?, high: row.try_get(1)?, token: row.try_get(2)?, telling })
         })
         .collect()
 }
@@ -102,17 +126,55 @@ set direction = excluded.direction, message = excluded.message, epoch = excluded
     since = case when friend_request.direction = excluded.direction then friend_request.since else excluded.since end
 where (friend_request.epoch, friend_request.version) < (excluded.epoch, excluded.version)";
 
-/// Copies a pair's state into the lists of both, on both sides, where it is newer than what stands there. `message` is that of
-/// the one who asks.
-pub async fn copy_state(
+/// When the other is told of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TellWhen {
+    /// It is known to have happened.
+    Always,
+    /// Where the lists did not know of the state: whoever copied it before has told.
+    IfNew,
+}
+
+/// What is told with a copy, to whom, under an id that is the same however often it is done.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub receiver: UserId,
+    pub id: NotificationId,
+    pub notification: NewNotification,
+    pub when: TellWhen,
+}
+
+/// Copies a pair's state into the lists of both, on both sides, where it is newer than what stands there, keeps what is told of it and
+/// takes the mark away: all of it or nothing. `message` is that of the one who asks. Answers when it was told, if it was.
+pub async fn finish_pending(
     directory: &Directory,
+    pending: &PendingPair,
+    state: &PairState,
+    message: Option<&str>,
+    news: Option<&News>,
+) -> Result<Option<Timestamp>, StorageError> {
+    let mut client = directory.client().await?;
+    let transaction = client.transaction().await?;
+    let is_new = copy_state(&transaction, pending.low, pending.high, state, message).await?;
+    let told_at = match news {
+        Some(news) if is_new || news.when == TellWhen::Always => {
+            Some(notifications::insert(&transaction, &[news.receiver], news.id, &news.notification).await?)
+        }
+        _ => None,
+    };
+    transaction.execute(DELETE_PENDING, &[&pending.low, &pending.high, &pending.token]).await?;
+    transaction.commit().await?;
+    Ok(told_at)
+}
+
+/// Whether the lists did not know of it.
+async fn copy_state(
+    transaction: &Transaction<'_>,
     low: UserId,
     high: UserId,
     state: &PairState,
     message: Option<&str>,
-) -> Result<(), StorageError> {
-    let mut client = directory.client().await?;
-    let transaction = client.transaction().await?;
+) -> Result<bool, StorageError> {
     let PairState { low_blocks_high, high_blocks_low, is_friends, epoch, version, at, .. } = state;
     transaction.execute(COPY_BLOCKS, &[&low, &high, low_blocks_high, high_blocks_low, epoch, version, at]).await?;
     transaction.execute(COPY_FRIENDS, &[&low, &high, is_friends, epoch, version, at]).await?;
@@ -121,9 +183,9 @@ pub async fn copy_state(
         Some(asker) if asker == low => (Direction::Outgoing.code(), Direction::Incoming.code()),
         Some(_) => (Direction::Incoming.code(), Direction::Outgoing.code()),
     };
-    transaction.execute(COPY_REQUESTS, &[&low, &high, &of_low, &of_high, &message, epoch, version, at]).await?;
-    transaction.commit().await?;
-    Ok(())
+    let copied =
+        transaction.execute(COPY_REQUESTS, &[&low, &high, &of_low, &of_high, &message, epoch, version, at]).await?;
+    Ok(copied > 0)
 }
 
 /// A block that concerns a user.
