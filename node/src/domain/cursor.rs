@@ -1,5 +1,6 @@
-//! The cursor of a sync: for each shard the epoch, the timeline and a transaction number from which on everything has to be looked at
-//! again (DESIGN 7). Sealed with a MAC over the user's id, so that a damaged or another user's cursor is refused.
+//! Cursors, sealed with a MAC over the user's id, so that a damaged or another user's cursor is refused. That of a list says where its
+//! next page begins, and is good in that list only. That of a sync says for each shard the epoch, the timeline and a transaction number
+//! from which on everything has to be looked at again (DESIGN 7).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,6 +26,20 @@ pub struct Snapshot {
     pub epoch: i64,
     pub timeline: u32,
     pub xmin: u64,
+}
+
+/// The cursor of a list: the place of the last item that was shown, as JSON.
+pub fn encode_place(list: &str, place: &[u8], user: UserId, keys: &CursorKeys) -> String {
+    let mut bytes = place.to_vec();
+    bytes.extend_from_slice(&keys.seal(user, &[list.as_bytes(), place].concat()));
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// `None`: damaged, of another user or list, or sealed with a key that is no longer known.
+pub fn decode_place(text: &str, list: &str, user: UserId, keys: &CursorKeys) -> Option<Vec<u8>> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let mac = bytes.split_off(bytes.len().checked_sub(MAC_BYTES)?);
+    keys.is_sealed(user, &[list.as_bytes(), &bytes].concat(), &mac).then_some(bytes)
 }
 
 /// One shard in a cursor.

@@ -12,7 +12,7 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::domain::audit::AuditEntry;
 use crate::domain::ids::AuditId;
-use crate::domain::text::{QUERY_MAX, check_length, check_text};
+use crate::domain::text::{QUERY_MAX, check_length};
 use crate::domain::{Refusal, UserId};
 use crate::service::admin::list_audit::{AuditFilter, list_audit};
 use crate::service::admin::list_nodes::{NodeView, list_nodes};
@@ -21,11 +21,8 @@ use crate::service::admin::read_stats::{Stats, read_stats};
 /// GET /admin/nodes
 pub async fn nodes(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> HttpResult<Json<Page<NodeView>>> {
     let after: Option<String> = paging.after()?;
-    if let Some(after) = &after {
-        check_text("cursor", after).map_err(|_| Refusal::InvalidCursor)?;
-    }
     let found = list_nodes(&app, after.as_deref(), paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| last.id.clone())))
+    Ok(Json(paging.page(found, |last| last.id.clone())))
 }
 
 /// GET /admin/stats
@@ -67,5 +64,5 @@ pub async fn audit(
     paging: Paging,
 ) -> HttpResult<Json<Page<AuditEntry>>> {
     let found = list_audit(&app, &query.parse()?, paging.before(AuditId)?, paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| (last.created_at.0, last.id))))
+    Ok(Json(paging.page(found, |last| (last.created_at.0, last.id))))
 }

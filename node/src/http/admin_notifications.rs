@@ -80,7 +80,7 @@ pub async fn send(
 /// GET /admin/notification-templates
 pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> HttpResult<Json<Page<Template>>> {
     let found = list_templates(&app, paging.after()?, paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| last.id)))
+    Ok(Json(paging.page(found, |last| last.id)))
 }
 
 /// GET /admin/notification-templates/{id}

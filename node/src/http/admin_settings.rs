@@ -12,6 +12,7 @@ use super::extract::{Json, Page, Paging, Path};
 use super::permitted::Admin;
 use super::problem::HttpResult;
 use crate::app::App;
+use crate::domain::Refusal;
 use crate::service::admin::reload_settings::reload_settings;
 use crate::service::feed::load_settings::{SettingView, list_settings, set_setting};
 
@@ -19,10 +20,11 @@ use crate::service::feed::load_settings::{SettingView, list_settings, set_settin
 pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> HttpResult<Json<Page<SettingView>>> {
     let after: Option<String> = paging.after()?;
     let mut all = list_settings(&app);
-    if let Some(at) = after.and_then(|after| all.iter().position(|setting| setting.key == after)) {
+    if let Some(after) = after {
+        let at = all.iter().position(|setting| setting.key == after).ok_or(Refusal::InvalidCursor)?;
         all.drain(..=at);
     }
-    Ok(Json(Page::of(all, paging.limit, |last| last.key)))
+    Ok(Json(paging.page(all, |last| last.key)))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -15,7 +15,7 @@ use super::problem::HttpResult;
 use crate::app::App;
 use crate::domain::topic::{Consumer, PATTERN_MAX, Pattern, Subscription, Wish};
 use crate::domain::{Refusal, Timestamp, UserId};
-use crate::service::events::subscribe::{list_dead_letters, list_subscriptions, subscribe, unsubscribe};
+use crate::service::events::subscribe::{DeadLetter, list_dead_letters, list_subscriptions, subscribe, unsubscribe};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Subscription")]
@@ -49,7 +49,7 @@ pub async fn list(State(app): State<Arc<App>>, _: Admin, paging: Paging) -> Http
     let all = list_subscriptions(&app).await?;
     let rest = all.into_iter().filter(|wish| after.is_none_or(|after| wish.subscription.id > after));
     let items = rest.take(paging.limit + 1).map(SubscriptionJson::from).collect();
-    Ok(Json(Page::of(items, paging.limit, |last: &SubscriptionJson| last.id)))
+    Ok(Json(paging.page(items, |last: &SubscriptionJson| last.id)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -101,15 +101,9 @@ pub async fn dead_letters(
     _: Admin,
     paging: Paging,
 ) -> HttpResult<Json<Page<DeadLetterJson>>> {
-    let before = paging.after::<(i64, Uuid)>()?.map(|(at, id)| (Timestamp(at), id));
-    let found = list_dead_letters(&app, before, paging.limit + 1).await?;
-    let has_more = found.len() > paging.limit;
-    let mut found = found;
-    found.truncate(paging.limit);
-    // In microseconds: what is shown has milliseconds only.
-    let last = found.last().map(|letter| (letter.created_at.0, letter.event_id));
-    let next_cursor = last.filter(|_| has_more).map(|last| super::extract::cursor(&last));
-    let items = found.into_iter().map(|letter| DeadLetterJson {
+    let found = list_dead_letters(&app, paging.after()?, paging.limit + 1).await?;
+    let page = paging.page(found, DeadLetter::place);
+    let items = page.items.into_iter().map(|letter| DeadLetterJson {
         id: letter.event_id,
         consumer: letter.consumer,
         topic: letter.topic,
@@ -117,5 +111,5 @@ pub async fn dead_letters(
         error: letter.error,
         created_at: letter.created_at,
     });
-    Ok(Json(Page { items: items.collect(), next_cursor }))
+    Ok(Json(Page { items: items.collect(), next_cursor: page.next_cursor }))
 }

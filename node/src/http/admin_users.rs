@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::extract::{Json, Page, Paging, Path, Query, cursor};
+use super::extract::{Json, Page, Paging, Path, Query};
 use super::moderation::ModeratedUserJson;
 use super::permitted::Admin;
 use super::problem::HttpResult;
@@ -50,7 +50,7 @@ pub async fn list(
 ) -> HttpResult<Json<Page<AdminUserJson>>> {
     let found = find_users(&app, query.query.as_deref(), true, paging.after()?, paging.limit).await?;
     let items = found.users.into_iter().map(Into::into).collect();
-    Ok(Json(Page { items, next_cursor: found.next.as_ref().map(cursor) }))
+    Ok(Json(Page { items, next_cursor: found.next.map(|next| paging.cursor(&next)) }))
 }
 
 /// GET /admin/users/{id}

@@ -156,7 +156,7 @@ pub async fn list_sessions(
     let before = paging.before(LoginId)?;
     let logins = list_logins::list_logins(&app, &caller, Some(before), paging.limit + 1).await?;
     let items = logins.into_iter().map(|login| LoginItem::new(login, &caller));
-    Ok(Json(Page::of(items.collect(), paging.limit, |login| (login.created_at.0, login.id))))
+    Ok(Json(paging.page(items.collect(), |login| (login.created_at.0, login.id))))
 }
 
 pub async fn end_session(

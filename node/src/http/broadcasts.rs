@@ -40,5 +40,5 @@ pub async fn send(
 /// GET /broadcasts
 pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Json<Page<Broadcast>>> {
     let found = list_broadcasts(&app, &caller, paging.after()?, paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| last.number)))
+    Ok(Json(paging.page(found, |last| last.number)))
 }

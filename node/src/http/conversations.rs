@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::conversation_json::{ConversationJson, conversation_json};
 use super::docs::describe::Shows;
-use super::extract::{Json, OptionalJson, Page, Paging, Path, cursor};
+use super::extract::{Json, OptionalJson, Page, Paging, Path};
 use super::problem::HttpResult;
 use crate::app::App;
 use crate::auth::Caller;
@@ -21,7 +21,7 @@ use crate::domain::{ConversationId, ConversationKind, MessageId, Refusal, Seq, T
 use crate::service::conversations::change_settings::{SettingsChange, change_settings};
 use crate::service::conversations::count_unread::count_unread;
 use crate::service::conversations::list_conversations::{
-    ConversationView, Place, list_conversations, open_direct, view_conversation,
+    ConversationView, list_conversations, open_direct, view_conversation,
 };
 use crate::service::conversations::mark_read::mark_read;
 use crate::service::messages::read_message::read_message as read_message_of;
@@ -50,13 +50,9 @@ async fn list_of(
     paging: &Paging,
     kind: Option<ConversationKind>,
 ) -> HttpResult<ShowsPage> {
-    let after = paging.after::<Place>()?.map(|place| place.check().ok_or(Refusal::InvalidCursor)).transpose()?;
-    let mut views = list_conversations(app, caller.user, kind, after, paging.limit + 1).await?;
-    let has_more = views.len() > paging.limit;
-    views.truncate(paging.limit);
-    let next_cursor = views.last().filter(|_| has_more).map(|last| cursor(&last.place()));
+    let (views, next) = list_conversations(app, caller.user, kind, paging.after()?, paging.limit).await?;
     let items = views.iter().map(|view| conversation_json(view, caller.user)).collect();
-    Ok(Json(Page { items, next_cursor }).into_response().into())
+    Ok(Json(Page { items, next_cursor: next.map(|next| paging.cursor(&next)) }).into_response().into())
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -73,5 +73,5 @@ pub async fn list(
     paging: Paging,
 ) -> HttpResult<Json<Page<Event>>> {
     let found = list_events(&app, &query.parse()?, paging.before(EventId)?, paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| (last.created_at.0, last.id))))
+    Ok(Json(paging.page(found, |last| (last.created_at.0, last.id))))
 }

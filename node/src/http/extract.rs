@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt as _;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -20,8 +18,9 @@ use uuid::Uuid;
 use super::problem::HttpError;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::domain::cursor::{CursorKeys, decode_place, encode_place};
 use crate::domain::limits::{Limit, LimitKey};
-use crate::domain::{Refusal, Timestamp};
+use crate::domain::{Refusal, Timestamp, UserId};
 use crate::protocol::check_json::{check_json, find_bad_text};
 use crate::service::accounts::authenticate::{Accept, authenticate};
 use crate::service::limits::check_limit::check_limit;
@@ -51,9 +50,14 @@ impl FromRequestParts<Arc<App>> for Caller {
         let token = bearer(&parts.headers).ok_or(Refusal::Unauthorized)?;
         let caller = authenticate(app, token, Accept::Access).await?;
         check_limit(app, Limit::RequestsPerUser, LimitKey::User(caller.user)).await?;
+        parts.extensions.insert(Reader(caller.user));
         Ok(caller)
     }
 }
+
+/// Who the caller was found to be, for what is extracted after it.
+#[derive(Clone, Copy)]
+struct Reader(UserId);
 
 /// A JSON body. As an answer: JSON with status 200.
 #[derive(Clone, Copy, Debug)]
@@ -217,11 +221,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// `?limit=&cursor=` of a list.
+/// `?limit=&cursor=` of a list. Stands after the caller in a handler: a cursor is good for who got it, in the list that gave it.
 #[derive(Clone, Debug)]
 pub struct Paging {
     pub limit: usize,
-    pub cursor: Option<String>,
+    cursor: Option<String>,
+    list: String,
+    reader: UserId,
+    keys: CursorKeys,
 }
 
 #[derive(Deserialize)]
@@ -230,14 +237,28 @@ struct PagingQuery {
     cursor: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Paging {
+impl FromRequestParts<Arc<App>> for Paging {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
-        let Query(query) = Query::<PagingQuery>::from_request_parts(parts, state).await?;
-        let limit = parse_limit(query.limit.as_deref(), PAGE_DEFAULT, PAGE_MAX)?;
-        Ok(Self { limit, cursor: query.cursor.filter(|cursor| !cursor.is_empty()) })
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, HttpError> {
+        let Query(query) = Query::<PagingQuery>::from_request_parts(parts, app).await?;
+        let Reader(reader) = *parts.extensions.get().ok_or(Refusal::Unauthorized)?;
+        let path = parts.extensions.get().map_or(parts.uri.path(), |OriginalUri(uri)| uri.path());
+        Ok(Self {
+            limit: parse_limit(query.limit.as_deref(), PAGE_DEFAULT, PAGE_MAX)?,
+            cursor: query.cursor.filter(|cursor| !cursor.is_empty()),
+            list: list_of(path),
+            reader,
+            keys: app.away.cursor_keys.clone(),
+        })
     }
+}
+
+/// What lists are known by: their paths, the same below either prefix of routes and of groups.
+fn list_of(path: &str) -> String {
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    path.strip_prefix("/groups/").map_or_else(|| path.to_owned(), |rest| format!("/conversations/{rest}"))
 }
 
 impl Paging {
@@ -246,18 +267,28 @@ impl Paging {
         let Some(cursor) = &self.cursor else {
             return Ok(None);
         };
-        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Refusal::InvalidCursor)?;
-        serde_json::from_slice(&json).map(Some).map_err(|_| Refusal::InvalidCursor)
+        let place = decode_place(cursor, &self.list, self.reader, &self.keys).ok_or(Refusal::InvalidCursor)?;
+        serde_json::from_slice(&place).map(Some).map_err(|_| Refusal::InvalidCursor)
     }
 
     /// Of a list that shows the newest first by time and id: what the last item of the page before was, or what no item is below.
     /// Cursors have times in microseconds, since what is shown has milliseconds only.
     pub fn before<I>(&self, id: impl FnOnce(Uuid) -> I) -> Result<(Timestamp, I), Refusal> {
         let (micros, last) = self.after::<(i64, Uuid)>()?.unwrap_or((TIMES_END_US, Uuid::max()));
-        if !(0..=TIMES_END_US).contains(&micros) {
-            return Err(Refusal::InvalidCursor);
-        }
         Ok((Timestamp(micros), id(last)))
+    }
+
+    /// A cursor that [`Paging::after`] reads back.
+    pub fn cursor<K: Serialize>(&self, key: &K) -> String {
+        encode_place(&self.list, &serde_json::to_vec(key).unwrap_or_default(), self.reader, &self.keys)
+    }
+
+    /// Of up to `limit + 1` items read: the first `limit`, and, if there was one more, a cursor of what `key` says of the last one shown.
+    pub fn page<T, K: Serialize>(&self, mut items: Vec<T>, key: impl FnOnce(&T) -> K) -> Page<T> {
+        let has_more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next_cursor = items.last().filter(|_| has_more).map(|last| self.cursor(&key(last)));
+        Page { items, next_cursor }
     }
 }
 
@@ -272,10 +303,15 @@ pub fn parse_flag(field: &'static str, value: Option<&str>) -> Result<bool, Refu
 
 /// A `limit`: a larger one than `max` is cut; none is `default`.
 pub fn parse_limit(limit: Option<&str>, default: usize, max: usize) -> Result<usize, Refusal> {
-    match limit.map(str::parse::<u64>) {
-        None => Ok(default),
-        Some(Ok(limit @ 1..)) => Ok(usize::try_from(limit).unwrap_or(max).min(max)),
-        Some(_) => Err(Refusal::field("limit", "must be a whole number from 1 on")),
+    let Some(text) = limit else {
+        return Ok(default);
+    };
+    let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    match text.parse::<usize>() {
+        Ok(limit @ 1..) => Ok(limit.min(max)),
+        // Greater than any number there is.
+        Err(_) if is_number => Ok(max),
+        Ok(0) | Err(_) => Err(Refusal::field("limit", "must be a whole number from 1 on")),
     }
 }
 
@@ -292,19 +328,6 @@ impl<T> Page<T> {
     pub const fn whole(items: Vec<T>) -> Self {
         Self { items, next_cursor: None }
     }
-
-    /// Of up to `limit + 1` items read: the first `limit`, and, if there was one more, a cursor of what `key` says of the last one shown.
-    pub fn of<K: Serialize>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        let next_cursor = if has_more { items.last().map(|last| cursor(&key(last))) } else { None };
-        Self { items, next_cursor }
-    }
-}
-
-/// An opaque cursor that [`Paging::after`] reads back.
-pub fn cursor<K: Serialize>(key: &K) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -358,14 +381,27 @@ mod tests {
     fn a_limit_is_cut_and_a_cursor_comes_back() {
         assert_eq!(parse_limit(None, 50, 200), Ok(50));
         assert_eq!(parse_limit(Some("100000000000"), 50, 200), Ok(200));
+        assert_eq!(parse_limit(Some("100000000000000000000000000"), 50, 200), Ok(200));
         assert!(parse_limit(Some("0"), 50, 200).is_err());
         assert!(parse_limit(Some("-1"), 50, 200).is_err());
-        let page = Page::of(vec![1, 2, 3], 2, |last| (*last, "x"));
+        let paging = |cursor: Option<String>, path: &str, reader| Paging {
+            limit: 2,
+            cursor,
+            list: list_of(path),
+            reader: UserId(Uuid::from_u128(reader)),
+            keys: CursorKeys::derive([b"secret".as_slice()].into_iter()),
+        };
+        let path = "/api/v1/groups/1/members";
+        let page = paging(None, path, 1).page(vec![1, 2, 3], |last| (*last, "x"));
         assert_eq!(page.items, [1, 2]);
-        let paging = Paging { limit: 2, cursor: page.next_cursor };
-        assert_eq!(paging.after::<(i32, String)>(), Ok(Some((2, "x".to_owned()))));
-        assert_eq!(Page::of(vec![1, 2], 2, |last| *last).next_cursor, None);
-        let damaged = Paging { limit: 2, cursor: Some("%%".to_owned()) };
-        assert_eq!(damaged.after::<i32>(), Err(Refusal::InvalidCursor));
+        let read = |path, reader| paging(page.next_cursor.clone(), path, reader).after::<(i32, String)>();
+        for same in [path, "/api/groups/1/members", "/api/v1/conversations/1/members"] {
+            assert_eq!(read(same, 1), Ok(Some((2, "x".to_owned()))));
+        }
+        for (path, reader) in [("/api/v1/groups/2/members", 1), ("/api/v1/friends", 1), (path, 2)] {
+            assert_eq!(read(path, reader), Err(Refusal::InvalidCursor), "{path} {reader}");
+        }
+        assert_eq!(paging(None, path, 1).page(vec![1, 2], |last| *last).next_cursor, None);
+        assert_eq!(paging(Some("%%".to_owned()), path, 1).after::<i32>(), Err(Refusal::InvalidCursor));
     }
 }

@@ -75,7 +75,7 @@ pub async fn remove(State(app): State<Arc<App>>, caller: Caller, Path(user): Pat
 /// GET /friends
 pub async fn list(State(app): State<Arc<App>>, caller: Caller, paging: Paging) -> HttpResult<Json<Page<FriendView>>> {
     let items = list_friends(&app, caller.user, paging.after()?, paging.limit + 1).await?;
-    Ok(Json(Page::of(items, paging.limit, |last| last.user.id)))
+    Ok(Json(paging.page(items, |last| last.user.id)))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -100,5 +100,5 @@ pub async fn pending(
     };
     let before = paging.before(UserId)?;
     let items = list_requests(&app, caller.user, direction, before, paging.limit + 1).await?;
-    Ok(Json(Page::of(items, paging.limit, |last| (last.created_at.0, last.user.id))))
+    Ok(Json(paging.page(items, |last| (last.created_at.0, last.user.id))))
 }

@@ -156,7 +156,7 @@ pub async fn members(
     paging: Paging,
 ) -> HttpResult<Json<Page<MemberView>>> {
     let items = list_members(&app, caller.user, conversation_id(id)?, paging.after()?, paging.limit + 1).await?;
-    Ok(Json(Page::of(items, paging.limit, |last| last.user.id)))
+    Ok(Json(paging.page(items, |last| last.user.id)))
 }
 
 #[derive(Deserialize, JsonSchema)]

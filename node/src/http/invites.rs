@@ -85,7 +85,7 @@ pub async fn list(
 ) -> HttpResult<Json<Page<InviteJson>>> {
     let found = list_invites(&app, caller.user, conversation_id(id)?, paging.after()?, paging.limit + 1).await?;
     let items = found.into_iter().map(|link| InviteJson::new(&app, link)).collect();
-    Ok(Json(Page::of(items, paging.limit, |last: &InviteJson| last.id)))
+    Ok(Json(paging.page(items, |last: &InviteJson| last.id)))
 }
 
 /// DELETE …/{id}/invites/{invite_id}

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::docs::describe::Shows;
-use super::extract::{Json, Page, Paging, Path, created, cursor};
+use super::extract::{Json, Page, Paging, Path, created};
 use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -191,5 +191,5 @@ pub async fn receipts(
     let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
     let (receipts, next) = list_receipts(&app, caller.user, message, paging.after()?, paging.limit).await?;
     let items = receipts.iter().map(|receipt| ReceiptJson { user: &receipt.user, read_at: receipt.read_at }).collect();
-    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response().into())
+    Ok(Json(Page { items, next_cursor: next.map(|next| paging.cursor(&next)) }).into_response().into())
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::admin_users::UsersQuery;
-use super::extract::{Json, Page, Paging, Path, Query, cursor};
+use super::extract::{Json, Page, Paging, Path, Query};
 use super::permitted::Moderator;
 use super::problem::HttpResult;
 use crate::app::App;
@@ -61,7 +61,7 @@ pub async fn list(
 ) -> HttpResult<Json<Page<ModeratedUserJson>>> {
     let found = find_users(&app, query.query.as_deref(), false, paging.after()?, paging.limit).await?;
     let items = found.users.into_iter().map(Into::into).collect();
-    Ok(Json(Page { items, next_cursor: found.next.as_ref().map(cursor) }))
+    Ok(Json(Page { items, next_cursor: found.next.map(|next| paging.cursor(&next)) }))
 }
 
 /// GET /moderation/users/{id}

@@ -34,7 +34,7 @@ pub async fn list(
     let is_unread_only = parse_flag("unread_only", query.unread_only.as_deref())?;
     let before = paging.before(NotificationId)?;
     let found = list_notifications(&app, caller.user, before, is_unread_only, paging.limit + 1).await?;
-    Ok(Json(Page::of(found, paging.limit, |last| (last.created_at.0, last.id))))
+    Ok(Json(paging.page(found, |last| (last.created_at.0, last.id))))
 }
 
 /// POST /notifications/{id}/read

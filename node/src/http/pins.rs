@@ -55,8 +55,8 @@ pub async fn list(
     paging: Paging,
 ) -> HttpResult<Shows<Page<PinJson<'static>>>> {
     let pins = list_pins(&app, caller.user, conversation_id(id)?, paging.after()?, paging.limit + 1).await?;
-    let page = Page::of(pins.iter().collect(), paging.limit, |last| last.seq);
-    let shown = page.items.iter().filter_map(|pin| {
+    let page = paging.page(pins.iter().collect(), |last| last.seq);
+    let shown = page.items.iter().filter(|pin| !pin.message.is_hidden).filter_map(|pin| {
         let message = view_json(&pin.message, caller.user)?;
         Some(PinJson { message, pinned_by: pin.pinned_by, pinned_at: pin.pinned_at })
     });

@@ -53,5 +53,5 @@ pub async fn blocked(
 ) -> HttpResult<Json<Page<BlockedJson>>> {
     let found = list_blocked(&app, caller.user, paging.after()?, paging.limit + 1).await?;
     let items = found.into_iter().map(|(user, since)| BlockedJson { user, since }).collect();
-    Ok(Json(Page::of(items, paging.limit, |last: &BlockedJson| last.user.id)))
+    Ok(Json(paging.page(items, |last: &BlockedJson| last.user.id)))
 }

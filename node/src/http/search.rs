@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::docs::describe::Shows;
-use super::extract::{Json, Page, Paging, Query, cursor};
+use super::extract::{Json, Page, Paging, Query};
 use super::message_json::{MessageJson, view_json};
 use super::problem::HttpResult;
 use crate::app::App;
@@ -76,5 +76,5 @@ pub async fn search(
     let search = query.parse()?;
     let (found, next) = search_messages(&app, caller.user, &search, paging.after()?, paging.limit).await?;
     let items = found.iter().filter_map(|view| view_json(view, caller.user)).collect();
-    Ok(Json(Page { items, next_cursor: next.map(|next| cursor(&next)) }).into_response().into())
+    Ok(Json(Page { items, next_cursor: next.map(|next| paging.cursor(&next)) }).into_response().into())
 }

@@ -133,7 +133,7 @@ pub async fn search(
         return Ok(Json(Page::whole(Vec::new())));
     };
     let found = search_users(&app, caller.user, &query, after, paging.limit + 1).await?;
-    let page = Page::of(found, paging.limit, |last| last.place.clone());
+    let page = paging.page(found, |last| last.place.clone());
     let items = page.items.into_iter().map(|found| found.user).collect();
     Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }

@@ -43,9 +43,7 @@ pub async fn find_users(
             index_names(app).await?;
             find(app, &query, by_address, None, limit).await
         }
-        (Some(query), Some(Place::Found(key, user))) if !key.contains('\0') => {
-            find(app, &query, by_address, Some((&key, user)), limit).await
-        }
+        (Some(query), Some(Place::Found(key, user))) => find(app, &query, by_address, Some((&key, user)), limit).await,
         _ => Err(Refusal::InvalidCursor.into()),
     }
 }

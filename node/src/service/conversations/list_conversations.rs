@@ -44,16 +44,11 @@ impl ConversationView {
             Side::Direct { .. } => self.peer.as_ref().map(|peer| peer.display_name.as_str()),
         }
     }
-
-    pub fn place(&self) -> Place {
-        Place(self.state.is_pinned, self.state.last_created_at.0, self.state.id())
-    }
 }
 
 impl Place {
-    /// A cursor comes back from a client: its time must be one.
-    pub fn check(self) -> Option<Self> {
-        Timestamp::from_micros(self.1).map(|_| self)
+    const fn of(key: &Key) -> Self {
+        Self(key.is_pinned, key.last_created_at.0, key.id)
     }
 
     const fn key(self) -> Key {
@@ -61,24 +56,25 @@ impl Place {
     }
 }
 
-/// Conversations after a place, `limit` at most.
+/// Conversations after a place, `limit` at most, and where to go on; none: that is all.
 pub async fn list_conversations(
     app: &App,
     user: UserId,
     kind: Option<ConversationKind>,
     after: Option<Place>,
     limit: usize,
-) -> Result<Vec<ConversationView>> {
+) -> Result<(Vec<ConversationView>, Option<Place>)> {
     let mut lost: BTreeSet<ShardId> = BTreeSet::new();
     let ids = by_shard(app, read_listing::read_listed(&app.directory, user).await?, &mut lost);
     if !lost.is_empty() {
         return Err(StorageError::Unavailable(None).into());
     }
     let reads = ids.iter().filter_map(|(id, ids)| Some((app.shards.get(*id)?, ids)));
-    let listing = Listing { with_pinned: true, kind, after: after.map(Place::key), limit };
+    let listing = Listing { with_pinned: true, kind, after: after.map(Place::key), limit: limit + 1 };
     let reads = reads.map(async |(shard, ids)| read_states::read_keys(shard, user, ids, listing).await);
     let mut keys: Vec<Key> = try_join_all(reads).await?.into_iter().flatten().collect();
     keys.sort_unstable();
+    let has_more = keys.len() > limit;
     keys.truncate(limit);
     let mut by_shard: BTreeMap<ShardId, Vec<ConversationId>> = BTreeMap::new();
     for key in &keys {
@@ -91,7 +87,8 @@ pub async fn list_conversations(
     });
     let details: Vec<Detail> = try_join_all(reads).await?.into_iter().flatten().collect();
     let mut views = complete(app, user, details).await?;
-    // What moved while it was read keeps the place that the page gave it, so that the next page goes on from there.
+    // What moved while it was read keeps the place that the page gave it, and the next page goes on from there: also where the last of
+    // this page was left meanwhile.
     let order: HashMap<ConversationId, usize> = keys.iter().enumerate().map(|(at, key)| (key.id, at)).collect();
     views.retain(|view| !view.state.is_left());
     views.sort_unstable_by_key(|view| order.get(&view.state.id()).copied());
@@ -101,7 +98,7 @@ pub async fn list_conversations(
             view.state.is_pinned = key.is_pinned;
         }
     }
-    Ok(views)
+    Ok((views, keys.last().filter(|_| has_more).map(Place::of)))
 }
 
 /// One conversation of a user who is in it.

@@ -4,14 +4,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::domain::Refusal;
 use crate::domain::audit::{AuditRecord, Author};
 use crate::domain::topic::{Subscription, Wish};
-use crate::domain::{Refusal, Timestamp};
 use crate::error::Result;
 use crate::service::feed::follow_changes::hasten;
 use crate::service::feed::load_subscriptions::load_subscriptions;
 use crate::storage::directory::topics;
-pub use crate::storage::directory::topics::DeadLetter;
+pub use crate::storage::directory::topics::{DeadLetter, Place};
 
 /// Subscriptions of a cluster: each is compared with all that happens.
 const SUBSCRIPTIONS_MAX: i64 = 100;
@@ -47,7 +47,6 @@ pub async fn list_subscriptions(app: &App) -> Result<Vec<Wish>> {
 }
 
 /// What consumers could not do, newest first, before `before`.
-pub async fn list_dead_letters(app: &App, before: Option<(Timestamp, Uuid)>, limit: usize) -> Result<Vec<DeadLetter>> {
-    let before = before.unwrap_or((Timestamp(i64::MAX / 4), Uuid::max()));
+pub async fn list_dead_letters(app: &App, before: Option<Place>, limit: usize) -> Result<Vec<DeadLetter>> {
     Ok(topics::read_dead(&app.directory, before, i64::try_from(limit).unwrap_or(i64::MAX)).await?)
 }

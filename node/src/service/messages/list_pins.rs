@@ -19,7 +19,7 @@ pub struct PinView {
     pub seq: Seq,
 }
 
-/// The last pinned first, by entries before `before`.
+/// The last pinned first, by entries before `before`. Some may have been hidden just now, by another device.
 pub async fn list_pins(
     app: &App,
     reader: UserId,
@@ -46,6 +46,5 @@ pub async fn list_pins(
         let crate::storage::shard::read_pins::Pinned { by, at, seq, .. } = pin;
         PinView { message, pinned_by: by, pinned_at: at, seq }
     };
-    // Hidden just now, by another device.
-    Ok(pins.into_iter().zip(views).filter(|(_, view)| !view.is_hidden).map(with).collect())
+    Ok(pins.into_iter().zip(views).map(with).collect())
 }

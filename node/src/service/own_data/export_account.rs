@@ -142,12 +142,14 @@ fn far_future(app: &App) -> Timestamp {
 async fn export_conversations(app: &App, user: UserId, sink: &mut impl Sink) -> Result<()> {
     let mut after: Option<Place> = None;
     loop {
-        let page = list_conversations(app, user, None, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.place());
+        let (page, next) = list_conversations(app, user, None, after, PAGE).await?;
         for view in page {
             sink.take(Part::Conversation(Box::new(view))).await?;
         }
+        if next.is_none() {
+            return Ok(());
+        }
+        after = next;
     }
 }
 

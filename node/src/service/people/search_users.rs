@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::index_names::index_names;
 use crate::app::App;
+use crate::domain::UserId;
 use crate::domain::profile::Profile;
 use crate::domain::search_name::SearchQuery;
-use crate::domain::{Refusal, UserId};
 use crate::error::Result;
 use crate::storage::directory::search_names::{find_beginning, find_similar};
 
@@ -36,9 +36,6 @@ pub async fn search_users(
 ) -> Result<Vec<FoundUser>> {
     if after.is_none() {
         index_names(app).await?;
-    }
-    if matches!(&after, Some(Place::Beginning(name, _)) if name.contains('\0')) {
-        return Err(Refusal::InvalidCursor.into());
     }
     let mut found = Vec::new();
     let similar_after = match &after {

@@ -138,6 +138,16 @@ pub struct DeadLetter {
     pub created_at: Timestamp,
 }
 
+/// Where a dead letter stands in the list: two consumers may give the same event up at one moment.
+pub type Place = (i64, Uuid, String);
+
+impl DeadLetter {
+    /// In microseconds: what is shown has milliseconds only.
+    pub fn place(&self) -> Place {
+        (self.created_at.0, self.event_id, self.consumer.clone())
+    }
+}
+
 const INSERT_DEAD: &str = "\
 insert into dead_letter (consumer, event_id, topic, payload, error) values ($1, $2, $3, $4, $5)
 on conflict (consumer, event_id) do nothing";
@@ -168,15 +178,18 @@ pub async fn forget_dead(directory: &Directory, limit: i64) -> Result<u64, Stora
 
 const READ_DEAD: &str = "\
 select consumer, event_id, topic, payload, error, created_at from dead_letter
-where (created_at, event_id) < ($1, $2) order by created_at desc, event_id desc limit $3";
+where (created_at, event_id, consumer) < ($1, $2, $3)
+order by created_at desc, event_id desc, consumer desc limit $4";
 
 /// Newest first, before `before`.
 pub async fn read_dead(
     directory: &Directory,
-    before: (Timestamp, Uuid),
+    before: Option<Place>,
     limit: i64,
 ) -> Result<Vec<DeadLetter>, StorageError> {
-    let rows = directory.client().await?.query(READ_DEAD, &[&before.0, &before.1, &limit]).await?;
+    // Later than any is.
+    let (at, event, consumer) = before.unwrap_or((i64::MAX / 4, Uuid::max(), String::new()));
+    let rows = directory.client().await?.query(READ_DEAD, &[&Timestamp(at), &event, &consumer, &limit]).await?;
     let letter_of = |row: &Row| {
         Ok(DeadLetter {
             consumer: row.try_get(0)?,
