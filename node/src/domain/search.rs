@@ -172,6 +172,13 @@ impl WordBits {
         &self.0
     }
 
+    /// Where four of the bits are; of fewer, some come twice. None of a set of no words.
+    pub fn some_places(&self) -> Option<[i32; 4]> {
+        let has = |place: &usize| self.0.get(place / 8).is_some_and(|byte| byte & (0x80 >> (place % 8)) != 0);
+        let mut places = (0..BITS).filter(has).cycle().filter_map(|place| i32::try_from(place).ok());
+        Some([places.next()?, places.next()?, places.next()?, places.next()?])
+    }
+
     pub fn add(&mut self, other: &Self) {
         for (byte, more) in self.0.iter_mut().zip(&other.0) {
             *byte |= more;
@@ -269,6 +276,16 @@ mod tests {
         assert!(finds("STRASSE", "strasse") && finds("Ünïcode", "ü\u{301}x ÜNÏCODE"));
         assert!(finds("ΟΔΟΣ", "η οδός οδος"));
         assert!(finds("привет", "Привет, мир"));
+    }
+
+    #[test]
+    fn some_places_are_of_bits_that_are_set() {
+        let mut bits = WordBits::default();
+        assert_eq!(bits.some_places(), None);
+        bits.set(7);
+        assert_eq!(bits.some_places(), Some([7; 4]));
+        (8_000..8_010).for_each(|place| bits.set(place));
+        assert_eq!(bits.some_places(), Some([7, 8_000, 8_001, 8_002]));
     }
 
     #[test]

@@ -19,8 +19,11 @@ use crate::storage::shard::read_states::{State, read_states};
 use crate::storage::shard::search::{Block, Period, read_blocks, read_searched};
 use crate::storage::{ShardId, StorageError};
 
-/// Blocks looked at by one call, of each shard, and how many at a time.
+/// Blocks found at a time, of each shard: what many share is found in the newest of them; where a search goes on from some moment, very
+/// many conversations may have a block at that moment.
+const NEWEST_BLOCKS_MAX: i64 = 1_000;
 const BLOCKS_MAX: i64 = 8_000;
+/// Blocks read at a time.
 const BLOCKS_AT_ONCE: usize = 64;
 /// A call that has looked for this long answers with what it has found, and where to go on.
 const TIME_MAX: Duration = Duration::from_secs(1);
@@ -58,11 +61,22 @@ pub async fn search_messages(
     after: Option<Place>,
     limit: usize,
 ) -> Result<(Vec<MessageView>, Option<Place>)> {
+    let begun = Instant::now();
     let ids = find_logs(app, user, search.conversation).await?;
-    let period = period_of(search, after);
-    let (blocks, cut_at) = find_blocks(app, user, &ids, &search.query, period).await?;
-    let (found, next) = look_up(app, user, search, (after, period), (&blocks, cut_at), limit).await?;
-    Ok((view(app, user, found).await?, next))
+    let (mut found, mut next) = (Vec::new(), after);
+    loop {
+        let period = period_of(search, next);
+        let is_newest = next.is_none() && search.before.is_none();
+        let most = if is_newest { NEWEST_BLOCKS_MAX } else { BLOCKS_MAX };
+        let (blocks, cut_at) = find_blocks(app, user, &ids, &search.query, period, most).await?;
+        let missing = limit - found.len();
+        let (more, place) = look_up(app, user, search, (next, period), (&blocks, cut_at), missing, begun).await?;
+        found.extend(more);
+        next = place;
+        if next.is_none() || found.len() >= limit || begun.elapsed() > TIME_MAX {
+            return Ok((view(app, user, found).await?, next));
+        }
+    }
 }
 
 async fn find_logs(
@@ -99,17 +113,18 @@ async fn find_blocks(
     ids: &BTreeMap<ShardId, Vec<ConversationId>>,
     query: &Query,
     period: Period,
+    most: i64,
 ) -> Result<(Vec<(ShardId, Block)>, Option<Timestamp>)> {
     let bits = query.bits();
     let reads = ids.iter().filter_map(|(id, ids)| Some((app.shards.get(*id)?, ids)));
     let reads = reads.map(async |(shard, ids)| {
-        let blocks = read_blocks(shard, user, ids, &bits, period, BLOCKS_MAX).await?;
+        let blocks = read_blocks(shard, user, ids, &bits, period, most).await?;
         Ok::<_, StorageError>((shard.id, blocks))
     });
     let mut all = Vec::new();
     let mut cut_at = None;
     for (shard, blocks) in try_join_all(reads).await? {
-        if i64::try_from(blocks.len()).unwrap_or(i64::MAX) >= BLOCKS_MAX {
+        if i64::try_from(blocks.len()).unwrap_or(i64::MAX) >= most {
             cut_at = cut_at.max(blocks.last().map(|block| block.last_at));
         }
         all.extend(blocks.into_iter().map(|block| (shard, block)));
@@ -126,8 +141,8 @@ async fn look_up(
     (after, period): (Option<Place>, Period),
     (blocks, cut_at): (&[(ShardId, Block)], Option<Timestamp>),
     limit: usize,
+    begun: Instant,
 ) -> Result<(Vec<Entry>, Option<Place>)> {
-    let begun = Instant::now();
     let mut found: BTreeMap<(Timestamp, MessageId), Entry> = BTreeMap::new();
     let mut rest = blocks;
     let frontier = loop {
