@@ -23,11 +23,13 @@ pub struct Joining {
     pub token: JoinToken,
 }
 
-/// A position named by a client: a seq, or the newest.
+/// A position named by a client: a seq, a message, or the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
     Newest,
     At(Seq),
+    /// At an entry that has to be a message which the reader sees.
+    Message(Seq),
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +67,14 @@ pub enum Command {
     Read {
         position: Position,
     },
-    /// Everything up to here is received (`ack`); without an answer that anyone waits for.
+    /// What the actor has set for this conversation.
     Settings {
         is_pinned: Option<bool>,
         muted_until: Option<Option<Timestamp>>,
         read_receipts: Option<Option<bool>>,
     },
+    /// The next syncs of those who have the conversation show it again: what they see of each other has changed elsewhere.
+    ShowAnew,
     Pair(PairCommand),
     Group(GroupCommand),
 }
@@ -146,12 +150,12 @@ pub enum Outcome {
     Read { read_seq: Seq, unread_count: i64, last_ordinal: i64, read_ordinal: i64, has_moved: bool },
     /// Of `Settings`, as they are now.
     Settings { is_pinned: bool, muted_until: Option<Timestamp>, read_receipts: Option<bool> },
-    /// Of `PairCommand`: the state and its version, for the directory's copies.
-    Pair { state: PairState, has_changed: bool },
+    /// Of `PairCommand`: the state before, and the state and its version, for the directory's copies.
+    Pair { before: PairState, state: PairState, has_changed: bool },
     /// Of group commands that add or take members: whom in the end (tokens that stand in the shard), with the seq of the entry or, where
     /// nothing changed, the newest.
     Members { seq: Seq, joined: Vec<Joining>, already: Vec<Joining>, left: Vec<Joining>, is_dissolved: bool },
-    /// Of `Hide`, and of pins and group commands that changed nothing; of `CheckSend`: it may be sent.
+    /// Of `Hide` and `ShowAnew`, and of pins and group commands that changed nothing; of `CheckSend`: it may be sent.
     Nothing,
 }
 

@@ -24,7 +24,6 @@ use crate::service::conversations::list_conversations::{
     ConversationView, list_conversations, open_direct, view_conversation,
 };
 use crate::service::conversations::mark_read::mark_read;
-use crate::service::messages::read_message::read_message as read_message_of;
 
 pub type ShowsConversation = Shows<ConversationJson<'static>>;
 type ShowsPage = Shows<Page<ConversationJson<'static>>>;
@@ -124,10 +123,7 @@ pub async fn read(
     let position = match (seq, message_id) {
         (Some(seq), _) if seq < Seq::ZERO => return Err(Refusal::field("seq", "must not be negative").into()),
         (Some(seq), _) => Position::At(seq),
-        (None, Some(message)) if message.conversation() == id => {
-            read_message_of(&app, caller.user, message).await?;
-            Position::At(message.seq())
-        }
+        (None, Some(message)) if message.conversation() == id => Position::Message(message.seq()),
         (None, Some(_)) => return Err(Refusal::NotFound.into()),
         (None, None) => Position::Newest,
     };
@@ -138,8 +134,7 @@ pub async fn read(
 /// POST /messages/{id}/read
 pub async fn read_message(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<Uuid>) -> HttpResult<StatusCode> {
     let message = MessageId::from_uuid(id).ok_or(Refusal::NotFound)?;
-    read_message_of(&app, caller.user, message).await?;
-    mark_read(&app, caller.actor(), message.conversation(), Position::At(message.seq()), None).await?;
+    mark_read(&app, caller.actor(), message.conversation(), Position::Message(message.seq()), None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

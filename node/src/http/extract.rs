@@ -112,7 +112,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body says that it is JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
@@ -171,8 +172,10 @@ pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     })?;
     let mut parser = serde_json::Deserializer::from_slice(json);
     let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
-        if error.inner().is_data() {
-            wrong_field(&error.path().to_string(), error.inner())
+        let (path, cause) = (error.path().to_string(), error.inner());
+        // A number beyond the greatest double is JSON, only not for us.
+        if cause.is_data() || cause.to_string().starts_with("number out of range") {
+            wrong_field(&path, cause)
         } else {
             Refusal::InvalidJson
         }
@@ -365,6 +368,8 @@ mod tests {
         assert_eq!(field(r#"{"name":"x","list":[{"n":1},{}]}"#), "list[1].n");
         assert_eq!(field(r#"{"name":"x","list":[{"n":-1}]}"#), "list[0].n");
         assert_eq!(field("[]"), "");
+        assert_eq!(field(r#"{"name":"x","list":[{"n":1},{"n":1e400}]}"#), "list[1].n");
+        assert_eq!(field(r#"{"name":"x","list":[{"n":18446744073709551616}]}"#), "list[0].n");
     }
 
     #[test]

@@ -43,13 +43,15 @@ use server::catch_panic::catch_panic;
 use server::cors::cors;
 use server::count_requests::count_requests;
 use server::limit_address::limit_address;
+use server::require_json::require_json;
 
 /// All that clients can call.
 pub fn client_routes(app: &Arc<App>) -> Router {
-    let limited = || api().into_router().layer(from_fn_with_state(Arc::clone(app), limit_address));
+    let limit = || from_fn_with_state(Arc::clone(app), limit_address);
+    let api = || api().into_router().route_layer(from_fn(require_json)).layer(limit());
     Router::new()
-        .nest("/api/v1", limited())
-        .nest("/api", limited())
+        .nest("/api/v1", api())
+        .nest("/api", api())
         .merge(root().into_router())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -13,9 +13,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::domain::profile::Profile;
 use crate::domain::{Timestamp, UserId};
-use crate::service::people::block_user::block_user;
+use crate::service::friends::block_user::block_user;
+use crate::service::friends::unblock_user::unblock_user;
 use crate::service::people::list_blocked::list_blocked;
-use crate::service::people::unblock_user::unblock_user;
 
 #[derive(Deserialize, JsonSchema)]
 pub struct OtherBody {

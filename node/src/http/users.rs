@@ -18,9 +18,9 @@ use crate::domain::profile::Profile;
 use crate::domain::search_name::SearchQuery;
 use crate::domain::text::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, STATUS_TEXT_MAX};
 use crate::domain::{Refusal, Timestamp, UserId};
-use crate::service::accounts::change_profile::{ProfileChange, read_own_account};
+use crate::service::accounts::change_password;
 use crate::service::accounts::issue_tokens::{Account, Origin};
-use crate::service::accounts::{change_password, change_profile};
+use crate::service::own_data::change_profile::{ProfileChange, change_profile, read_own_account};
 use crate::service::own_data::delete_account::delete_account;
 use crate::service::people::read_profile::read_profile;
 use crate::service::people::search_users::search_users;
@@ -86,7 +86,7 @@ pub async fn patch_me(
         status_text: body.status_text,
         read_receipts: body.read_receipts,
     };
-    Ok(Json(change_profile::change_profile(&app, &caller, &change).await?.into()))
+    Ok(Json(change_profile(&app, &caller, &change).await?.into()))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -17,12 +17,6 @@ pub struct Log {
     pub epoch: i64,
 }
 
-impl From<ConversationId> for Log {
-    fn from(conversation: ConversationId) -> Self {
-        Self { conversation, epoch: 0 }
-    }
-}
-
 /// Positions in one log, each at or above the next: given, proved if the outstanding Ping is answered, proved, written down.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
@@ -90,13 +84,13 @@ impl Received {
     /// A log entry was put into the session's queue. In a whole session the first of a conversation follows on what the session began
     /// with: all before it was received earlier, or given by offline delivery or sync, which say so with [`Received::give_up_to`].
     /// In others only conversations are followed of which that was said.
-    pub fn give(&mut self, log: impl Into<Log>, seq: Seq) {
-        self.is_dirty |= self.follow(log.into(), seq).is_some();
+    pub fn give(&mut self, log: Log, seq: Seq) {
+        self.is_dirty |= self.follow(log, seq).is_some();
     }
 
     /// An entry that this session made itself: known to it, so it adds nothing that is to be proved.
-    pub fn give_own(&mut self, log: impl Into<Log>, seq: Seq) {
-        let Some(run) = self.follow(log.into(), seq) else { return };
+    pub fn give_own(&mut self, log: Log, seq: Seq) {
+        let Some(run) = self.follow(log, seq) else { return };
         let before = seq.previous();
         if run.received == before {
             run.received = seq;
@@ -144,22 +138,19 @@ impl Received {
 
     /// True if this entry was given before, or counts as given: an entry that was read by a sync and came live a moment later, or one
     /// of a log that another has replaced. What only the client says to hold may yet come.
-    pub fn has(&self, log: impl Into<Log>, seq: Seq) -> bool {
-        let log = log.into();
+    pub fn has(&self, log: Log, seq: Seq) -> bool {
         let has = |run: &Run| run.is_past(log) || (!run.is_to_come(log) && seq <= run.given && seq <= run.shown);
         self.runs.get(&log.conversation).is_some_and(has)
     }
 
     /// True if a sync or an offline delivery of this session has read the log as far as this entry. False also where that is forgotten,
     /// once its positions are written down (30 s): then the session syncs once more than it needs to.
-    pub fn has_synced(&self, log: impl Into<Log>, seq: Seq) -> bool {
-        let log = log.into();
+    pub fn has_synced(&self, log: Log, seq: Seq) -> bool {
         self.runs.get(&log.conversation).is_some_and(|run| !run.is_to_come(log) && seq <= run.synced)
     }
 
     /// All up to `seq` was read for this session, and was given or left out on purpose.
-    pub fn give_up_to(&mut self, log: impl Into<Log>, seq: Seq) {
-        let log = log.into();
+    pub fn give_up_to(&mut self, log: Log, seq: Seq) {
         self.begin_anew(log);
         if let Some(run) = self.run(log.conversation) {
             if run.is_past(log) {
@@ -268,6 +259,10 @@ mod tests {
         ConversationId::random()
     }
 
+    fn log(conversation: ConversationId) -> Log {
+        Log { conversation, epoch: 0 }
+    }
+
     fn whole() -> Received {
         let mut received = Received::default();
         received.set_whole();
@@ -277,13 +272,13 @@ mod tests {
     #[test]
     fn a_session_that_was_not_given_all_follows_only_what_it_was_given() {
         let (mut received, a, b) = (Received::default(), conversation(), conversation());
-        received.give_up_to(a, Seq(4));
-        received.give(a, Seq(5));
-        received.give(b, Seq(9));
+        received.give_up_to(log(a), Seq(4));
+        received.give(log(a), Seq(5));
+        received.give(log(b), Seq(9));
         let number = received.ping();
         received.pong(number);
         assert_eq!(received.take_unwritten(), vec![(a, Seq(5))]);
-        received.give(a, Seq(6));
+        received.give(log(a), Seq(6));
         let number = received.ping();
         received.pong(number);
         assert_eq!(received.take_unwritten(), vec![(a, Seq(6))]);
@@ -292,10 +287,10 @@ mod tests {
     #[test]
     fn a_pong_proves_what_was_given_before_its_ping() {
         let (mut received, a) = (whole(), conversation());
-        received.give(a, Seq(7));
+        received.give(log(a), Seq(7));
         assert!(received.wants_ping());
         let number = received.ping();
-        received.give(a, Seq(8));
+        received.give(log(a), Seq(8));
         assert!(!received.wants_ping(), "one is outstanding");
         assert!(!received.pong(number + 1));
         assert!(received.pong(number));
@@ -311,14 +306,14 @@ mod tests {
     #[test]
     fn an_entry_beyond_a_hole_proves_nothing() {
         let (mut received, a) = (whole(), conversation());
-        received.give(a, Seq(1));
-        received.give(a, Seq(3));
+        received.give(log(a), Seq(1));
+        received.give(log(a), Seq(3));
         let number = received.ping();
         received.pong(number);
         assert_eq!(received.take_unwritten(), vec![(a, Seq(1))]);
-        received.give(a, Seq(4));
-        received.give_up_to(a, Seq(4));
-        received.give(a, Seq(5));
+        received.give(log(a), Seq(4));
+        received.give_up_to(log(a), Seq(4));
+        received.give(log(a), Seq(5));
         let number = received.ping();
         received.pong(number);
         assert_eq!(received.take_unwritten(), vec![(a, Seq(5))]);
@@ -337,13 +332,13 @@ mod tests {
     #[test]
     fn what_is_acknowledged_before_it_came_is_given_when_it_comes() {
         let (mut received, a) = (whole(), conversation());
-        received.give(a, Seq(1));
+        received.give(log(a), Seq(1));
         received.acknowledge(a, Seq(1));
-        assert!(received.has(a, Seq(1)), "given and acknowledged");
+        assert!(received.has(log(a), Seq(1)), "given and acknowledged");
         received.acknowledge(a, Seq(9));
-        assert!(!received.has(a, Seq(2)) && !received.has(a, Seq(10)));
-        received.give(a, Seq(10));
-        assert!(received.has(a, Seq(10)));
+        assert!(!received.has(log(a), Seq(2)) && !received.has(log(a), Seq(10)));
+        received.give(log(a), Seq(10));
+        assert!(received.has(log(a), Seq(10)));
         let number = received.ping();
         received.pong(number);
         assert_eq!(
@@ -358,16 +353,16 @@ mod tests {
         let (mut received, a) = (whole(), conversation());
         received.acknowledge(a, Seq(i64::MAX));
         received.claim_up_to(a, Seq(i64::MAX));
-        received.give(a, Seq(5));
-        assert!(received.has(a, Seq(5)) && !received.has(a, Seq(6)));
+        received.give(log(a), Seq(5));
+        assert!(received.has(log(a), Seq(5)) && !received.has(log(a), Seq(6)));
         let b = conversation();
-        received.give(b, Seq(7));
+        received.give(log(b), Seq(7));
         assert!(
-            received.has(b, Seq(6)) && !received.has_synced(b, Seq(6)),
+            received.has(log(b), Seq(6)) && !received.has_synced(log(b), Seq(6)),
             "the first live entry says nothing of the log"
         );
-        received.give_up_to(b, Seq(7));
-        assert!(received.has_synced(b, Seq(7)) && !received.has_synced(b, Seq(8)));
+        received.give_up_to(log(b), Seq(7));
+        assert!(received.has_synced(log(b), Seq(7)) && !received.has_synced(log(b), Seq(8)));
     }
 
     #[test]
@@ -394,14 +389,14 @@ mod tests {
     fn the_number_of_conversations_is_bounded() {
         let mut received = whole();
         for _ in 0..CONVERSATIONS_MAX {
-            received.give(conversation(), Seq(1));
+            received.give(log(conversation()), Seq(1));
         }
         let late = conversation();
-        received.give(late, Seq(1));
+        received.give(log(late), Seq(1));
         let number = received.ping();
         received.pong(number);
         assert_eq!(received.take_unwritten().len(), CONVERSATIONS_MAX);
-        received.give(late, Seq(2));
+        received.give(log(late), Seq(2));
         assert!(!received.wants_ping(), "the one before was not followed");
     }
 }

@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::domain::bucket::{Borrowed, Bucket};
 use crate::domain::{Timestamp, UserId};
 
-/// Repeats that a user over the rate may have looked up, a second and node.
+/// Repeats that a user over the rate is answered, a second and node.
 const REPEATS_PER_SECOND: f64 = 20.0;
+/// Look-ups of a user over the rate that find no repeat: so many at once, and a tenth of them a second. On one connection more than
+/// that is flooding (contract 2.6).
+const LOOK_UPS_MAX: f64 = 100.0;
+const LOOK_UPS_PER_SECOND: f64 = 10.0;
 /// Users whose buckets are kept; the full ones go first when there are more.
 const USERS_MAX: usize = 200_000;
 
@@ -17,6 +23,11 @@ struct User {
     own: Bucket,
     borrowed: Borrowed,
     repeats: Bucket,
+    look_ups: Bucket,
+    /// Tokens taken for what may turn out to cost none.
+    undecided: u32,
+    /// Somebody waits for one of them to be decided.
+    is_waited_for: bool,
     /// Known to have no session on another node.
     is_alone: bool,
 }
@@ -44,7 +55,7 @@ impl Rates {
     /// being told.
     pub fn note_alone(&self, user: UserId, is_alone: bool) {
         for buckets in self.kinds() {
-            if let Some(user) = buckets.0.lock().get_mut(&user) {
+            if let Some(user) = buckets.users.lock().get_mut(&user) {
                 user.is_alone = is_alone;
             }
         }
@@ -53,7 +64,11 @@ impl Rates {
 
 /// The buckets of one kind.
 #[derive(Default)]
-pub struct Buckets(Mutex<HashMap<UserId, User>>);
+pub struct Buckets {
+    users: Mutex<HashMap<UserId, User>>,
+    /// A token that was waited for is decided.
+    decided: Notify,
+}
 
 impl Buckets {
     /// Takes one here, if this node can say. `None`: the shared bucket has to be asked.
@@ -81,26 +96,55 @@ impl Buckets {
         self.with(user, now, rate, |user| user.own.take(rate, rate, now))
     }
 
-    /// Gives one back that was taken for nothing; at most `borrowed_max` of them are kept of the shared bucket.
-    pub fn give_back(&self, user: UserId, borrowed_max: u32, rate: f64, now: Timestamp) {
-        self.with(user, now, rate, |user| {
-            if user.is_alone {
-                user.own.give_back(rate);
-            } else {
-                user.borrowed.give_back(borrowed_max, now);
-            }
-        });
+    /// A token was taken, and it is not known yet whether it is used.
+    pub fn begin(&self, user: UserId, rate: f64, now: Timestamp) {
+        self.with(user, now, rate, |user| user.undecided = user.undecided.saturating_add(1));
     }
 
-    /// True if a user over the rate may have one more repeat looked up.
-    pub fn take_repeat(&self, user: UserId, rate: f64, now: Timestamp) -> bool {
-        self.with(user, now, rate, |user| user.repeats.take(REPEATS_PER_SECOND, REPEATS_PER_SECOND, now).is_ok())
+    /// It is known now. What was taken for nothing is given back; at most `borrowed_max` of those are kept of the shared bucket.
+    pub fn decide(&self, user: UserId, is_used: bool, borrowed_max: u32, rate: f64, now: Timestamp) {
+        let is_waited_for = self.with(user, now, rate, |user| {
+            user.undecided = user.undecided.saturating_sub(1);
+            if !is_used && user.is_alone {
+                user.own.give_back(rate);
+            } else if !is_used {
+                user.borrowed.give_back(borrowed_max, now);
+            }
+            std::mem::take(&mut user.is_waited_for)
+        });
+        if is_waited_for {
+            self.decided.notify_waiters();
+        }
+    }
+
+    /// To be waited for, where a token of this user is not decided yet: one may be given back. Others wake it too.
+    pub fn next_decided(&self, user: UserId, rate: f64, now: Timestamp) -> Option<Notified<'_>> {
+        // Made first, so that it hears of what is decided from here on.
+        let decided = self.decided.notified();
+        let is_any = self.with(user, now, rate, |user| {
+            user.is_waited_for |= user.undecided > 0;
+            user.undecided > 0
+        });
+        is_any.then_some(decided)
+    }
+
+    /// True if a user over the rate may have one more send looked up.
+    pub fn take_look_up(&self, user: UserId, rate: f64, now: Timestamp) -> bool {
+        self.with(user, now, rate, |user| user.look_ups.take(LOOK_UPS_PER_SECOND, LOOK_UPS_MAX, now).is_ok())
+    }
+
+    /// What a user over the rate had looked up is a repeat, which costs no look-up: it is answered, or when to come again.
+    pub fn take_repeat(&self, user: UserId, rate: f64, now: Timestamp) -> Result<(), u64> {
+        self.with(user, now, rate, |user| {
+            user.look_ups.give_back(LOOK_UPS_MAX);
+            user.repeats.take(REPEATS_PER_SECOND, REPEATS_PER_SECOND, now)
+        })
     }
 
     fn with<T>(&self, user: UserId, now: Timestamp, rate: f64, act: impl FnOnce(&mut User) -> T) -> T {
-        let mut users = self.0.lock();
+        let mut users = self.users.lock();
         if users.len() >= USERS_MAX && !users.contains_key(&user) {
-            users.retain(|_, user| !user.own.is_full(rate, rate, now));
+            users.retain(|_, user| user.undecided > 0 || !user.own.is_full(rate, rate, now));
             if users.len() >= USERS_MAX {
                 users.clear();
             }
@@ -109,6 +153,9 @@ impl Buckets {
             own: Bucket::full(rate, now),
             borrowed: Borrowed::default(),
             repeats: Bucket::full(REPEATS_PER_SECOND, now),
+            look_ups: Bucket::full(LOOK_UPS_MAX, now),
+            undecided: 0,
+            is_waited_for: false,
             is_alone: false,
         }))
     }
@@ -125,6 +172,36 @@ mod tests {
         assert!(rates.kinds().iter().all(|kind| kind.take(user, true, 10.0, now) == Some(Ok(()))));
         rates.note_alone(user, false);
         assert!(rates.kinds().iter().all(|kind| kind.take(user, true, 10.0, now).is_none()));
+    }
+
+    #[test]
+    fn look_ups_that_find_nothing_take_no_repeats_and_end() {
+        let (buckets, user, now) = (Buckets::default(), UserId::random(), Timestamp::from_millis(1_000_000));
+        for _ in 0..30 {
+            assert!(buckets.take_look_up(user, 1.0, now), "refused for good");
+        }
+        for _ in 0..20 {
+            assert!(buckets.take_look_up(user, 1.0, now));
+            assert_eq!(buckets.take_repeat(user, 1.0, now), Ok(()));
+        }
+        assert!(buckets.take_look_up(user, 1.0, now));
+        assert_eq!(buckets.take_repeat(user, 1.0, now), Err(50), "the twenty-first");
+        assert_eq!((0..100).filter(|_| buckets.take_look_up(user, 1.0, now)).count(), 70);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_decided_is_waited_for_and_may_come_back() {
+        let (buckets, user, now) = (Buckets::default(), UserId::random(), Timestamp::from_millis(1_000_000));
+        assert_eq!(buckets.take_own(user, 1.0, now), Ok(()));
+        assert!(buckets.next_decided(user, 1.0, now).is_none());
+        buckets.begin(user, 1.0, now);
+        buckets.with(user, now, 1.0, |user| user.is_alone = true);
+        assert!(buckets.take_own(user, 1.0, now).is_err());
+        let decided = buckets.next_decided(user, 1.0, now).unwrap();
+        buckets.decide(user, false, 5, 1.0, now);
+        decided.await;
+        assert_eq!(buckets.take_own(user, 1.0, now), Ok(()), "it was given back");
+        assert!(buckets.next_decided(user, 1.0, now).is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Looks a client's JSON over before any parser sees it: how deep it nests, and whether its strings escape what is no text.
-//! A parser that recurses may not be given depth, and some read a lone surrogate as NUL, which PostgreSQL refuses.
+//! Looks a client's JSON over before any parser sees it: how deep it nests, whether its strings escape what is no text, and whether
+//! its numbers may be beyond 64 bits. A parser that recurses may not be given depth, some read a lone surrogate as NUL, which
+//! PostgreSQL refuses, and some refuse great numbers, which are JSON all the same.
 
 use serde_json::Value;
 
@@ -8,13 +9,36 @@ use crate::domain::Refusal;
 /// Greatest nesting of arrays and objects.
 pub const DEPTH_MAX: usize = 32;
 
+/// A number of fewer characters, and without an exponent, fits into 64 bits.
+const SMALL_NUMBER_BYTES: usize = 19;
+
+/// What a document has that a parser has to be told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// `\u0000` or a lone surrogate.
+    pub has_bad_text: bool,
+    /// A number that may be beyond 64 bits, or beyond all numbers.
+    pub has_great_number: bool,
+}
+
 /// Refuses nesting deeper than [`DEPTH_MAX`] (`invalid_json`), `\u0000` and lone surrogates (`invalid_text`). Says nothing else about
 /// the syntax: the parser does.
 pub fn check_json(json: &[u8]) -> Result<(), Refusal> {
+    if look_over(json)?.has_bad_text { Err(bad_text()) } else { Ok(()) }
+}
+
+/// The refusal of text that is none, wherever it is.
+pub const fn bad_text() -> Refusal {
+    Refusal::InvalidText(std::borrow::Cow::Borrowed("body"))
+}
+
+/// Refuses nesting deeper than [`DEPTH_MAX`], and says what else is to be known. Passes once over the document.
+pub fn look_over(json: &[u8]) -> Result<Look, Refusal> {
     let mut depth = 0_usize;
-    let mut is_text_bad = false;
-    let mut rest = json.iter();
-    while let Some(byte) = rest.next() {
+    let mut look = Look::default();
+    let mut rest = json;
+    while let [byte, after @ ..] = rest {
+        rest = after;
         match byte {
             b'{' | b'[' => {
                 depth += 1;
@@ -24,14 +48,52 @@ pub fn check_json(json: &[u8]) -> Result<(), Refusal> {
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
-                let (after, is_good) = check_string(rest.as_slice());
-                is_text_bad |= !is_good;
-                rest = after.iter();
+                let (after, is_good) = check_string(rest);
+                look.has_bad_text |= !is_good;
+                rest = after;
+            }
+            b'-' | b'0'..=b'9' => {
+                let length = number_length(rest);
+                let (number, after) = rest.split_at(length);
+                look.has_great_number |=
+                    length + 1 >= SMALL_NUMBER_BYTES || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+                rest = after;
             }
             _ => {}
         }
     }
-    if is_text_bad { Err(Refusal::InvalidText("body".into())) } else { Ok(()) }
+    Ok(look)
+}
+
+/// How far a number goes on.
+fn number_length(rest: &[u8]) -> usize {
+    let goes_on = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+    rest.iter().position(|byte| !goes_on(byte)).unwrap_or(rest.len())
+}
+
+/// Puts 1 in the place of every number beyond the greatest double: what has them is refused, but can be looked at.
+pub fn silence_great_numbers(json: &mut [u8]) {
+    let mut at = 0;
+    while let Some(rest) = json.get(at..)
+        && let [byte, after @ ..] = rest
+    {
+        at += 1;
+        match byte {
+            b'"' => at = json.len() - check_string(after).0.len(),
+            b'-' | b'0'..=b'9' => {
+                let end = at + number_length(after);
+                if let Some(number) = json.get_mut(at - 1..end)
+                    && std::str::from_utf8(number).is_ok_and(|text| text.parse().is_ok_and(f64::is_infinite))
+                {
+                    // Beyond the greatest double are five characters at least, such as 1e309.
+                    number.fill(b'0');
+                    number.iter_mut().zip(b"1.").for_each(|(digit, one)| *digit = *one);
+                }
+                at = end;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What follows the string's closing quote, and whether its escapes are text.
@@ -130,6 +192,21 @@ mod tests {
         assert_eq!(check_json(format!("\"{}\"", "[".repeat(99)).as_bytes()), Ok(()));
         assert_eq!(check_json(format!(r#"["\"{}"]"#, "[".repeat(99)).as_bytes()), Ok(()));
         assert_eq!(check_json("[[]]".repeat(100).as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn numbers_that_may_be_beyond_64_bits_are_seen_outside_of_strings() {
+        let is_great = |json: &str| look_over(json.as_bytes()).unwrap().has_great_number;
+        for small in ["123456789012345678", "[-1.5,0]", r#"{"a":"12345678901234567890123"}"#, r#"["1e5"]"#, "true"] {
+            assert!(!is_great(small), "{small}");
+        }
+        for great in ["18446744073709551616", "[1,-9223372036854775809]", r#"{"a":1e400}"#, "1E5"] {
+            assert!(is_great(great), "{great}");
+        }
+        let mut json = br#"{"a":1e400,"b":[-1.5e+999,7],"c":"1e400","d":18446744073709551616,"e":1e-400}"#.to_vec();
+        silence_great_numbers(&mut json);
+        let silenced = r#"{"a":1.000,"b":[1.0000000,7],"c":"1e400","d":18446744073709551616,"e":1e-400}"#;
+        assert_eq!(String::from_utf8(json).unwrap(), silenced);
     }
 
     #[test]

@@ -8,10 +8,11 @@ mod tests;
 use std::cell::RefCell;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use simd_json::Buffers;
 use uuid::Uuid;
 
-use super::check_json::{check_json, silence_bad_text};
+use super::check_json::{bad_text, look_over, silence_bad_text, silence_great_numbers};
 use super::field::{Faults, Text};
 use crate::domain::command::Position;
 use crate::domain::send::SendRequest;
@@ -73,23 +74,26 @@ thread_local! {
 /// Reads one frame; the bytes are used up, since the parser unescapes in place.
 pub fn parse(json: &mut [u8]) -> Parsed {
     let refused = |refusal| Parsed { id: None, temp_id: None, frame: Err(refusal) };
-    let checked = match check_json(json) {
-        Err(Refusal::InvalidJson) => return refused(Refusal::InvalidJson),
-        Err(refusal) => {
-            silence_bad_text(json);
-            Err(refusal)
-        }
-        Ok(()) => Ok(()),
+    let look = match look_over(json) {
+        Ok(look) => look,
+        Err(refusal) => return refused(refusal),
     };
+    let mut checked = Ok(());
+    if look.has_bad_text {
+        silence_bad_text(json);
+        checked = Err(bad_text());
+    }
     let is_object = json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    let envelope = BUFFERS.with_borrow_mut(|buffers| {
-        let mut reader =
-            simd_json::Deserializer::from_slice_with_buffers(json, buffers).map_err(|_| Refusal::InvalidJson)?;
-        if !is_object {
-            return Err(Refusal::field("type", "the frame must be an object"));
-        }
-        Envelope::deserialize(&mut reader).map_err(|_| Refusal::field("", "a field is there twice"))
-    });
+    let envelope = if look.has_great_number {
+        read_with_great_numbers(json, is_object, &mut checked)
+    } else {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let mut reader =
+                simd_json::Deserializer::from_slice_with_buffers(json, buffers).map_err(|_| Refusal::InvalidJson)?;
+            require_object(is_object)?;
+            Envelope::deserialize(&mut reader).map_err(|_| twice())
+        })
+    };
     let envelope = match envelope {
         Ok(envelope) => envelope,
         Err(refusal) => return refused(refusal),
@@ -102,6 +106,34 @@ pub fn parse(json: &mut [u8]) -> Parsed {
         _ => frame,
     };
     Parsed { id, temp_id, frame }
+}
+
+/// The fast parser refuses numbers beyond 64 bits. This one takes the nearest double; a number that has none is refused where a field
+/// of ours has it, and silenced, so that the rest of the frame can be read.
+fn read_with_great_numbers(
+    json: &mut [u8],
+    is_object: bool,
+    checked: &mut Result<(), Refusal>,
+) -> Result<Envelope, Refusal> {
+    serde_json::from_slice::<IgnoredAny>(json).map_err(|_| Refusal::InvalidJson)?;
+    require_object(is_object)?;
+    match serde_json::from_slice(json) {
+        Ok(envelope) => return Ok(envelope),
+        Err(error) if error.is_data() => return Err(twice()),
+        Err(_) => {}
+    }
+    silence_great_numbers(json);
+    let envelope = serde_json::from_slice(json).map_err(|_| Refusal::InvalidJson)?;
+    *checked = Err(Refusal::field("", "a number is out of range"));
+    Ok(envelope)
+}
+
+fn require_object(is_object: bool) -> Result<(), Refusal> {
+    if is_object { Ok(()) } else { Err(Refusal::field("type", "the frame must be an object")) }
+}
+
+fn twice() -> Refusal {
+    Refusal::field("", "a field is there twice")
 }
 
 #[derive(Debug, Default, Deserialize)]

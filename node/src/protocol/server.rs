@@ -15,9 +15,10 @@ pub use entries::{
     entry_json, new_message_data,
 };
 pub use signals::{
-    HiddenData, NotificationData, ReadData, ReconnectData, ResyncData, ResyncReason, SettingsData, StatusData,
-    TypingData, UnreadCountData, conversation_settings, message_hidden, notification, read, reconnect, resync, status,
-    typing, unread_count_update,
+    HiddenData, NotificationData, NotificationsDeletedData, NotificationsReadData, ReadData, ReconnectData,
+    RelationshipData, ResyncData, ResyncReason, SettingsData, StatusData, TypingData, UnreadCountData, UserUpdatedData,
+    conversation_settings, message_hidden, notification, notifications_deleted, notifications_read, read, reconnect,
+    relationship_updated, resync, status, typing, unread_count_update, user_updated,
 };
 
 /// Envelope of every frame. `id` is the client's, on the direct answer to its frame.

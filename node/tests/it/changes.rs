@@ -307,6 +307,10 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
         "bob reads all",
         "alice recalls",
         "bob blocks and unblocks",
+        "alice writes once more",
+        "bob reads behind a block",
+        "alice writes yet again",
+        "bob reads while he hides all positions",
         "bob writes last",
         "alice reads on a socket",
     ];
@@ -325,7 +329,9 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
             "alice pins the conversation" => pair.settings(json!({"pinned": true})).await,
             "alice mutes it" => pair.settings(json!({"muted_until": "2099-01-01T00:00:00.000Z"})).await,
             "alice unmutes and unpins it" => pair.settings(json!({"muted_until": null, "pinned": false})).await,
-            "alice writes" => messages.push(pair.say(&alice, step).await),
+            "alice writes" | "alice writes once more" | "alice writes yet again" => {
+                messages.push(pair.say(&alice, step).await)
+            }
             "bob reads" => pair.read(&bob, json!({"seq": 4})).await,
             "alice hides positions" => pair.settings(json!({"read_receipts": false})).await,
             "bob reads unseen" => {
@@ -370,6 +376,17 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
                 drop(pair.call(pair.bob, Method::POST, "/relationships/block", body.clone()).await);
                 drop(pair.call(pair.bob, Method::POST, "/relationships/unblock", body).await);
             }
+            "bob reads behind a block" => {
+                let body = json!({"user_id": alice.id});
+                drop(pair.call(pair.bob, Method::POST, "/relationships/block", body.clone()).await);
+                pair.read(&bob, json!({})).await;
+                drop(pair.call(pair.bob, Method::POST, "/relationships/unblock", body).await);
+            }
+            "bob reads while he hides all positions" => {
+                drop(pair.call(&bob, Method::PATCH, "/users/me", json!({"read_receipts": false})).await);
+                pair.read(&bob, json!({})).await;
+                drop(pair.call(&bob, Method::PATCH, "/users/me", json!({"read_receipts": true})).await);
+            }
             "alice reads on a socket" => {
                 let mut laptop = alice.connect(&cluster, 0).await;
                 let read = json!({"type": "read", "data": {"conversation_id": pair.chat}});
@@ -388,7 +405,7 @@ async fn state_before_and_frames_make_the_state_after_for_what_is_no_entry() {
         away.sync(&cluster, number % 2, &alice, &pair.chat).await;
         assert!(is_same(&away.shown, &truth), "after {step} a sync shows\n{:?}\nand there is\n{truth:?}", away.shown);
     }
-    assert_eq!(messages.len(), 7);
+    assert_eq!(messages.len(), 9);
     // Nothing changed the state that no frame told of: what still waits changes nothing.
     let before = there.shown.clone();
     for frame in there.device.take_waiting().iter().filter(|frame| frame["data"]["conversation_id"] == *pair.chat) {

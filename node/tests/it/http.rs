@@ -56,6 +56,52 @@ async fn bodies_that_cannot_be_are_refused_as_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_call_refuses_a_body_that_is_no_json() {
+    let cluster = Cluster::start(1).await;
+    let alice = cluster.user("alice").await;
+    let document = cluster.http.get(format!("{}/openapi.json", cluster.url(0))).send().await.unwrap();
+    let document: serde_json::Value = document.json().await.unwrap();
+    let send = async |method: &Method, path: &str, content_type: Option<&str>, body: reqwest::Body| {
+        let url = format!("{}{path}", cluster.url(0));
+        let mut request = cluster.http.request(method.clone(), url).bearer_auth(alice.token()).body(body);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    let mut seen = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let parts =
+            path.split('/').map(|part| if part.starts_with('{') { Uuid::nil().to_string() } else { part.into() });
+        let path = parts.collect::<Vec<String>>().join("/");
+        for method in methods.as_object().unwrap().keys().filter(|method| *method != "get") {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            for content_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+                let status = send(&method, &path, content_type, "{}".into()).await;
+                assert_eq!(status, 415, "{method} {path} with {content_type:?}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+    // What comes empty has no type to be wrong, also where its length is not told.
+    let read_all = "/api/v1/notifications/read-all";
+    for content_type in [None, Some("text/plain")] {
+        assert_eq!(send(&Method::POST, read_all, content_type, "".into()).await, 204, "{content_type:?}");
+    }
+    for (pieces, status) in [("0\r\n\r\n", "204"), ("2\r\n{}\r\n0\r\n\r\n", "415")] {
+        let mut socket = TcpStream::connect(cluster.node(0).address).await.unwrap();
+        let token = alice.token();
+        let head = format!("host: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-type: text/plain");
+        let request = format!("POST {read_all} HTTP/1.1\r\n{head}\r\ntransfer-encoding: chunked\r\n\r\n{pieces}");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn paths_and_methods_that_are_not_there_are_problems_too() {
     let cluster = Cluster::start(1).await;
     let alice = cluster.user("alice").await;

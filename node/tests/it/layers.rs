@@ -44,7 +44,7 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("delivery", &["limits"]),
     ("notifications", &["delivery", "feed", "limits"]),
-    ("people", &["carry_through", "notifications"]),
+    ("people", &["carry_through", "delivery", "notifications"]),
     ("admin", &["feed", "notifications", "people"]),
     ("events", &["feed", "notifications"]),
     ("accounts", &["feed", "limits"]),
@@ -55,8 +55,8 @@ const SUBJECTS: &[(&str, &[&str])] = &[
     ("sync", &["ask_shards", "conversations"]),
     ("sessions", &["accounts", "delivery"]),
     ("recovery", &["delivery", "sessions"]),
-    ("friends", &["carry_through", "people", "presence"]),
-    ("own_data", &["accounts", "conversations", "feed", "friends", "groups", "notifications", "people"]),
+    ("friends", &["carry_through", "conversations", "people", "presence"]),
+    ("own_data", &["accounts", "conversations", "delivery", "feed", "friends", "groups", "notifications", "people"]),
     ("operations", &["events", "groups", "notifications", "own_data", "people"]),
 ];
 

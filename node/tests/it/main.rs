@@ -41,6 +41,7 @@ mod nodes;
 mod notifications;
 mod offline;
 mod own_data;
+mod own_devices;
 mod paging;
 mod pairs;
 mod people;

@@ -136,6 +136,18 @@ async fn an_edit_shows_no_content_to_who_came_after_the_message() {
     carol.post(&cluster, 0, &format!("{path}/read"), json!({})).await.refused(404, "not_found");
     let body = json!({"message_id": id(&said)});
     carol.post(&cluster, 0, &format!("/conversations/{team}/read"), body).await.refused(404, "not_found");
+    let number = u128::from_str_radix(&id(&said).replace('-', ""), 16).unwrap();
+    // By a socket neither; nor to an entry that is no message, or is not there.
+    for (which, reader) in [(number, 2), (number - 1, 0), (number + 1, 0), (number + 7, 0)] {
+        let data = json!({"conversation_id": team, "message_id": Uuid::from_u128(which)});
+        let answer = devices[reader].ask(json!({"type": "read", "data": data})).await;
+        assert_eq!(answer["data"]["code"], "not_found", "{answer}");
+        let reader = [&bob, &bob, &carol][reader];
+        let at = reader.post(&cluster, 1, &format!("/messages/{}/read", Uuid::from_u128(which)), json!({})).await;
+        at.refused(404, "not_found");
+    }
+    let data = json!({"conversation_id": team, "message_id": id(&said)});
+    assert_eq!(devices[0].ask(json!({"type": "read", "data": data})).await["type"], "unread_count_update");
     carol.delete(&cluster, 0, &path).await.refused(404, "not_found");
     carol.get(&cluster, 0, &format!("{path}/receipts")).await.refused(404, "not_found");
     let body = json!({"conversation_ids": [team], "temp_id": "f"});

@@ -208,7 +208,8 @@ async fn what_the_session_itself_has_written_meanwhile_is_not_shown_to_it() {
         session.hold();
         let mut place = session.begin_send(8).await.unwrap();
         if committed {
-            session.given_own(chat.id().into(), seq);
+            let log = herald_node::hub::received::Log { conversation: chat.id(), epoch: 0 };
+            session.given_own(log, seq);
         } else {
             place.note(&temp_id);
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use herald_node::service::groups::sweep_listings::sweep_listings;
 use herald_node::service::own_data::finish_deletion::sweep_deletions;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -139,10 +140,19 @@ async fn leave_traces(cluster: &Cluster, alice: &User, admin: &User) {
     alice.put(cluster, 0, &format!("{message}/reactions/x"), json!({})).await.expect(200);
     alice.put(cluster, 0, &format!("{message}/pin"), json!({})).await.expect(200);
     alice.delete(cluster, 0, &message).await.expect(204);
-    for conversation in [chat, group] {
+    // Left so long ago that it is listed no more.
+    let left = post(cluster, &bob, "/groups", json!({"name": "left", "members": [alice.id]})).await;
+    let left = left["id"].as_str().unwrap();
+    for conversation in [chat, group, left] {
         let path = format!("/conversations/{conversation}/settings");
         alice.patch(cluster, 0, &path, json!({"pinned": true})).await.expect(200);
     }
+    post(cluster, alice, &format!("/groups/{left}/read"), json!({})).await;
+    post(cluster, alice, &format!("/groups/{left}/leave"), json!({})).await;
+    let directory = cluster.databases.directory().await;
+    let was_listed = "update listing set left_at = now() - interval '91 days' where left_at is not null";
+    assert_eq!(directory.execute(was_listed, &[]).await.unwrap(), 1);
+    sweep_listings(cluster.app(0), Duration::ZERO).await.unwrap();
     let broadcast = post(cluster, admin, "/broadcasts", json!({"title": "hear", "content": "ye"})).await;
     let path = format!("/notifications/{}/read", broadcast["id"].as_str().unwrap());
     post(cluster, alice, &path, json!({})).await;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Cluster, Setup, User};
+use crate::support::{Cluster, DEADLINE, Setup, User};
 
 fn text(temp_id: &str, content: &str) -> Value {
     json!({"temp_id": temp_id, "message_type": "text", "content": content})
@@ -246,6 +246,55 @@ async fn over_the_rate_only_repeats_are_answered() {
         }
     }
     assert!(limited > 0, "thirty sends at five a second");
+}
+
+#[tokio::test]
+async fn refused_new_sends_use_up_no_repeats() {
+    let cluster =
+        Setup::nodes(1).set("enable_first_message_limit", false).set("max_messages_per_second", 1).start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut phone = alice.connect(&cluster, 0).await;
+    let mut first = json!({"receiver_id": bob.id, "temp_id": "first", "message_type": "text", "content": "x"});
+    let sent = phone.chat(first.clone()).await;
+    let frame = |data: &Value, id: &str| json!({"type": "chat", "action": "send", "id": id, "data": data});
+    for index in 0..60 {
+        first["temp_id"] = json!(format!("new {index}"));
+        phone.send(frame(&first, "new")).await;
+    }
+    first["temp_id"] = json!("first");
+    for _ in 0..20 {
+        phone.send(frame(&first, "repeat")).await;
+    }
+    let mut refused = 0;
+    for index in 0..60 {
+        let answer = phone.find(DEADLINE, |frame| frame["id"] == "new").await.unwrap_or_else(|| panic!("{index}"));
+        refused += usize::from(answer["data"]["code"] == "rate_limited");
+    }
+    assert!(refused > 50, "sixty sends at one a second: {refused}");
+    for index in 0..20 {
+        let answer = phone.find(DEADLINE, |frame| frame["id"] == "repeat").await.unwrap();
+        assert_eq!(answer["data"], sent, "repeat {index} of twenty");
+    }
+}
+
+#[tokio::test]
+async fn repeats_on_their_way_hold_no_tokens_of_new_sends() {
+    let cluster =
+        Setup::nodes(1).set("enable_first_message_limit", false).set("max_messages_per_second", 2).start().await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut phone = alice.connect(&cluster, 0).await;
+    let send = |id: &str| {
+        let data = json!({"receiver_id": bob.id, "temp_id": id, "message_type": "text", "content": "x"});
+        json!({"type": "chat", "action": "send", "id": id, "data": data})
+    };
+    assert_eq!(phone.ask(send("first")).await["action"], "message_sent");
+    // One token is left, and what a client sends again after a lost connection costs none.
+    for _ in 0..4 {
+        phone.send(send("first")).await;
+    }
+    phone.send(send("second")).await;
+    let answer = phone.find(DEADLINE, |frame| frame["id"] == "second").await.unwrap();
+    assert_eq!((&answer["action"], &answer["data"]["seq"]), (&json!("message_sent"), &json!(2)), "{answer}");
 }
 
 #[tokio::test]

@@ -513,7 +513,8 @@ async fn a_pong_proves_what_was_given_before_it() {
     let mut proved = herald_node::domain::Seq(0);
     for seq in 1..=3 {
         let frame = herald_node::protocol::frame::Frame::text(br#"{"type":"pong"}"#);
-        session.send_entry(&frame, conversation.into(), herald_node::domain::Seq(seq));
+        let log = herald_node::hub::received::Log { conversation, epoch: 0 };
+        session.send_entry(&frame, log, herald_node::domain::Seq(seq));
         device.expect("pong").await;
     }
     wait_until("all three are received", || {

@@ -214,3 +214,29 @@ async fn unread_counts_are_those_of_a_recount() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_send_is_told_in_large_groups_too() {
+    let cluster = Cluster::start(2).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let made = alice.post(&cluster, 0, "/groups", json!({"name": "g", "members": [bob.id]})).await.expect(201);
+    let group = made["id"].as_str().unwrap();
+    for index in 0..2 {
+        let shard = cluster.databases.shard(index).await;
+        shard.execute("update conversation set member_count = 101", &[]).await.unwrap();
+    }
+    let (mut phone, mut laptop) = (alice.connect(&cluster, 0).await, alice.connect(&cluster, 1).await);
+    let mut other = bob.connect(&cluster, 1).await;
+    other.say_in(group, "unread").await;
+    laptop.next_message().await;
+    phone.say_in(group, "and read").await;
+    for device in [&mut phone, &mut laptop] {
+        let told = device.expect("unread_count_update").await;
+        assert_eq!(told["data"], json!({"conversation_id": group, "unread_count": 0}));
+    }
+    other.next_message().await;
+    let told = other.expect("unread_count_update").await;
+    assert_eq!(told["data"]["unread_count"], 0, "of his own message");
+    let none = Duration::from_millis(300);
+    assert!(other.has_none("unread_count_update", none).await, "those of others are not told");
+}

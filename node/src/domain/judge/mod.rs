@@ -57,6 +57,7 @@ fn judge_one(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>
         Command::Settings { is_pinned, muted_until, read_receipts } => {
             position::set_personal(book, conversation, asked, *is_pinned, *muted_until, *read_receipts)
         }
+        Command::ShowAnew => position::show_anew(book, conversation, asked),
         Command::Pair(command) => pair::change(book, conversation, asked, *command),
         Command::Group(command) => group::change(book, conversation, asked, command),
     }

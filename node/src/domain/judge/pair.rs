@@ -1,18 +1,30 @@
 //! Blocks and friendship: the state of a pair, by which its sends are judged.
 
 use super::model::{Book, Conversation, Detail, Pair};
+use super::position::touch_own;
 use super::send::{is_low, require_unblocked};
 use super::{Asked, Verdict, require_part};
 use crate::domain::command::{Outcome, PairCommand};
 use crate::domain::{ConversationRef, Refusal, UserId};
 
 /// A change raises the version; what changes nothing is answered with the state as it is.
-pub(super) fn change(book: &Book, conversation: &mut Conversation, asked: &Asked<'_>, command: PairCommand) -> Verdict {
+pub(super) fn change(
+    book: &mut Book,
+    conversation: &mut Conversation,
+    asked: &Asked<'_>,
+    command: PairCommand,
+) -> Verdict {
     require_part(book, conversation, asked)?;
     let Detail::Pair(pair) = &mut conversation.detail else { return Err(Refusal::NotFound) };
+    let before = pair.state(book.epoch, book.now);
     let has_changed = change_pair(conversation.reference, pair, asked.actor.id, command)?;
+    let state = pair.state(book.epoch, book.now);
     conversation.is_changed |= has_changed;
-    Ok(Outcome::Pair { state: pair.state(book.epoch, book.now), has_changed })
+    if (before.low_blocks_high, before.high_blocks_low) != (state.low_blocks_high, state.high_blocks_low) {
+        // A block hides read positions, which are in the pages of both.
+        touch_own(book, conversation, asked);
+    }
+    Ok(Outcome::Pair { before, state, has_changed })
 }
 
 /// Also for a look before the write, which spares what would come to nothing. Answers whether anything is different then.

@@ -4,7 +4,7 @@ use super::model::{Book, Conversation, Detail, Personal};
 use super::send::is_low;
 use super::{Asked, Verdict, require_part};
 use crate::domain::command::{Outcome, Position};
-use crate::domain::{Refusal, Timestamp};
+use crate::domain::{Refusal, Seq, Timestamp};
 
 /// Read positions only move forward; beyond the newest is the newest.
 pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>, position: Position) -> Verdict {
@@ -13,6 +13,10 @@ pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Ask
     let wanted = match position {
         Position::Newest => last_seq,
         Position::At(seq) => seq.min(last_seq),
+        Position::Message(seq) => {
+            require_seen_message(book, conversation, asked, seq)?;
+            seq
+        }
     };
     let ordinal =
         if wanted == last_seq { Some(last_ordinal) } else { book.ordinal_at(conversation.id().message(wanted)) };
@@ -53,6 +57,25 @@ pub(super) fn read(book: &mut Book, conversation: &mut Conversation, asked: &Ask
     Ok(Outcome::Read { read_seq, unread_count, last_ordinal, read_ordinal, has_moved })
 }
 
+/// Whether the entry is a message, and one that the actor, who takes part, sees.
+fn require_seen_message(book: &Book, conversation: &Conversation, asked: &Asked<'_>, seq: Seq) -> Result<(), Refusal> {
+    let is_message = book.target(conversation.id().message(seq)).is_some_and(|target| target.message.is_some());
+    let is_seen = match conversation.detail {
+        Detail::Pair(_) => true,
+        Detail::Group(_) => {
+            book.active_member(conversation.id(), asked.actor.id).is_some_and(|member| member.first_seq <= seq)
+        }
+    };
+    if is_message && is_seen { Ok(()) } else { Err(Refusal::NotFound) }
+}
+
+/// Nothing changes but what syncs by a cursor go by.
+pub(super) fn show_anew(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>) -> Verdict {
+    require_part(book, conversation, asked)?;
+    touch_own(book, conversation, asked);
+    Ok(Outcome::Nothing)
+}
+
 /// `None` leaves a setting as it is.
 #[expect(clippy::option_option, reason = "unchanged, taken away and set are three things")]
 pub(super) fn set_personal(
@@ -79,7 +102,7 @@ pub(super) fn set_personal(
     Ok(Outcome::Settings { is_pinned, muted_until, read_receipts })
 }
 
-/// Something of the actor's own has changed without an entry: `own_tx` moves, so that syncs see it.
+/// Something of the actor's own has changed without an entry: `own_tx` moves, so that syncs see it, of a pair those of both.
 pub(super) fn touch_own(book: &mut Book, conversation: &mut Conversation, asked: &Asked<'_>) {
     match &mut conversation.detail {
         Detail::Pair(pair) => {

@@ -246,7 +246,9 @@ fn command() -> impl Strategy<Value = (usize, ConversationRef, Command)> {
             add
         }),
         (target.clone(), any::<bool>()).prop_map(|(message, add)| Command::Pin { message, add }),
-        target.prop_map(|seq| Command::Read { position: Position::At(seq) }),
+        target.clone().prop_map(|seq| Command::Read { position: Position::At(seq) }),
+        target.prop_map(|seq| Command::Read { position: Position::Message(seq) }),
+        Just(Command::ShowAnew),
         Just(Command::Read { position: Position::Newest }),
         any::<bool>().prop_map(|pinned| Command::Settings {
             is_pinned: Some(pinned),

@@ -11,6 +11,11 @@ use crate::domain::Refusal;
 use crate::http::problem::ProblemBody;
 use crate::protocol::codes::problem_of;
 
+/// What is below is JSON.
+const API: &str = "/api/v1";
+/// The status of what is a WebSocket then.
+const SWITCHING: u16 = 101;
+
 /// The document of these routes.
 pub fn openapi(routes: &[Route]) -> Value {
     let mut schemas = Schemas::default();
@@ -59,6 +64,10 @@ fn show(route: &Route, mut operation: Operation, problem: &Value) -> Value {
     let words = words_of(route.method, &route.path);
     if let Some(words) = words {
         operation.refuses(words.refusals);
+    }
+    if route.path.starts_with(API) && !operation.answers.contains_key(&SWITCHING) {
+        // Asked before the handler is, of every call.
+        operation.refuses(&[Refusal::UnsupportedType]);
     }
     let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = names.enumerate().map(|(index, name)| {
@@ -150,7 +159,7 @@ pub fn describe_socket(_: &mut Schemas, operation: &mut Operation) {
         schema: json!({"type": "string", "description": "A single-use ws_token of POST /auth/ws-token."}),
         is_required: false,
     });
-    operation.answers.insert(101, Vec::new());
+    operation.answers.insert(SWITCHING, Vec::new());
     operation.answers.insert(400, text());
     operation.answers.insert(426, text());
     operation.refuses(&[Refusal::RateLimited { retry_after_ms: 0 }, Refusal::Internal, Refusal::Unavailable]);

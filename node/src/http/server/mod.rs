@@ -6,5 +6,6 @@ pub mod connections;
 pub mod cors;
 pub mod count_requests;
 pub mod limit_address;
+pub mod require_json;
 pub mod serve;
 pub mod socket;

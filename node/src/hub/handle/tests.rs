@@ -6,6 +6,10 @@ fn session() -> SessionHandle {
     SessionHandle::for_test(UserId::random())
 }
 
+fn log(conversation: ConversationId) -> Log {
+    Log { conversation, epoch: 0 }
+}
+
 fn frame(text: &str) -> Frame {
     Frame::text(text.as_bytes())
 }
@@ -14,7 +18,7 @@ fn frame(text: &str) -> Frame {
 fn answers_and_entries_come_in_the_order_of_the_calls() {
     let (session, a) = (session(), ConversationId::random());
     session.send(&frame("1"));
-    session.send_entry(&frame("2"), a.into(), Seq(1));
+    session.send_entry(&frame("2"), log(a), Seq(1));
     session.send(&frame("3"));
     assert_eq!(session.drain_for_test(), [frame("1"), frame("2"), frame("3")]);
 }
@@ -25,15 +29,15 @@ fn held_entries_follow_what_was_given_and_repeat_none_of_it() {
     session.hold();
     session.hold();
     for seq in 1..=3 {
-        session.send_entry(&frame(&format!("a{seq}")), a.into(), Seq(seq));
+        session.send_entry(&frame(&format!("a{seq}")), log(a), Seq(seq));
     }
-    session.send_entry(&frame("b1"), b.into(), Seq(1));
+    session.send_entry(&frame("b1"), log(b), Seq(1));
     session.send(&frame("answer"));
     session.release(&HashMap::from([(a, Seq(2))]));
     assert_eq!(session.drain_for_test(), [frame("answer")]);
     session.release(&HashMap::new());
     assert_eq!(session.drain_for_test(), [frame("a3"), frame("b1")]);
-    session.send_entry(&frame("b2"), b.into(), Seq(2));
+    session.send_entry(&frame("b2"), log(b), Seq(2));
     assert_eq!(session.drain_for_test(), [frame("b2")]);
 }
 
@@ -41,14 +45,14 @@ fn held_entries_follow_what_was_given_and_repeat_none_of_it() {
 fn the_answer_to_a_change_comes_also_where_a_sync_has_given_it() {
     let (session, a) = (session(), ConversationId::random());
     session.hold();
-    session.send_entry(&frame("a1"), a.into(), Seq(1));
-    session.send_own_entry(&frame("a2, asked for"), a.into(), Seq(2));
-    session.given(a.into(), Seq(2));
+    session.send_entry(&frame("a1"), log(a), Seq(1));
+    session.send_own_entry(&frame("a2, asked for"), log(a), Seq(2));
+    session.given(log(a), Seq(2));
     session.release(&HashMap::from([(a, Seq(2))]));
     assert_eq!(session.drain_for_test(), [frame("a2, asked for")]);
-    session.given(a.into(), Seq(3));
-    session.send_entry(&frame("a3"), a.into(), Seq(3));
-    session.send_own_entry(&frame("a3, asked for"), a.into(), Seq(3));
+    session.given(log(a), Seq(3));
+    session.send_entry(&frame("a3"), log(a), Seq(3));
+    session.send_own_entry(&frame("a3, asked for"), log(a), Seq(3));
     assert_eq!(session.drain_for_test(), [frame("a3, asked for")]);
 }
 
@@ -57,10 +61,10 @@ fn what_the_session_writes_on_hold_hides_nothing_that_others_wrote_before() {
     let (session, a) = (session(), ConversationId::random());
     session.hold();
     session.set_whole();
-    session.send_entry(&frame("a1"), a.into(), Seq(1));
-    session.given_own(a.into(), Seq(2));
+    session.send_entry(&frame("a1"), log(a), Seq(1));
+    session.given_own(log(a), Seq(2));
     assert!(session.has_written(a, Seq(2), "t2") && !session.has_written(a, Seq(1), "t1"));
-    session.send_entry(&frame("a3"), a.into(), Seq(3));
+    session.send_entry(&frame("a3"), log(a), Seq(3));
     session.release(&HashMap::new());
     assert_eq!(session.drain_for_test(), [frame("a1"), frame("a3")]);
     let number = session.state.lock().received.ping();
@@ -74,7 +78,7 @@ fn too_much_on_hold_becomes_resync() {
     session.hold();
     let big = frame(&"x".repeat(60_000));
     for seq in 1..=20 {
-        session.send_entry(&big, a.into(), Seq(seq));
+        session.send_entry(&big, log(a), Seq(seq));
     }
     session.release(&HashMap::new());
     assert_eq!(session.drain_for_test(), [server::resync(ResyncReason::BusLost, None)]);
@@ -86,13 +90,13 @@ fn what_one_asked_for_oneself_is_held_within_the_limit_and_not_dropped() {
     let (session, a) = (session(), ConversationId::random());
     session.hold();
     let big = frame(&"x".repeat(60_000));
-    session.send_entry(&big, a.into(), Seq(1));
+    session.send_entry(&big, log(a), Seq(1));
     for seq in 2..=8 {
-        session.send_own_entry(&big, a.into(), Seq(seq));
+        session.send_own_entry(&big, log(a), Seq(seq));
     }
     assert!(!session.is_closed());
     for seq in 9..=20 {
-        session.send_own_entry(&big, a.into(), Seq(seq));
+        session.send_own_entry(&big, log(a), Seq(seq));
     }
     assert_eq!(session.close_of(), Some(Close::With(CloseCode::SlowConsumer)));
 }
@@ -104,10 +108,10 @@ fn what_was_dropped_on_hold_does_not_count_as_received() {
     session.set_whole();
     let big = frame(&"x".repeat(60_000));
     for seq in 1..=20 {
-        session.send_entry(&big, a.into(), Seq(seq));
+        session.send_entry(&big, log(a), Seq(seq));
     }
     session.release(&HashMap::new());
-    session.send_entry(&frame("a21"), a.into(), Seq(21));
+    session.send_entry(&frame("a21"), log(a), Seq(21));
     let number = session.state.lock().received.ping();
     session.ponged(number);
     assert_eq!(session.take_received(), []);

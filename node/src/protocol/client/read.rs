@@ -48,7 +48,7 @@ pub fn read_read(data: &Data) -> Result<ClientFrame, Refusal> {
         (Some(seq), _) => Position::At(seq),
         (None, Some(message)) => {
             let message = MessageId::from_uuid(message).filter(|message| message.conversation() == conversation);
-            Position::At(message.ok_or(Refusal::NotFound)?.seq())
+            Position::Message(message.ok_or(Refusal::NotFound)?.seq())
         }
         (None, None) => Position::Newest,
     };

@@ -64,7 +64,7 @@ fn every_frame_of_the_contract_is_read() {
             format!(
                 r#"{{"type":"read","data":{{"conversation_id":"{conversation}","message_id":"{message}","seq":null}}}}"#
             ),
-            format!("Read {{ conversation: {conversation}, position: At(Seq(7)) }}"),
+            format!("Read {{ conversation: {conversation}, position: Message(Seq(7)) }}"),
         ),
         (
             format!(r#"{{"type":"read","data":{{"conversation_id":"{conversation}"}}}}"#),
@@ -173,6 +173,42 @@ fn the_id_is_echoed_wherever_it_can_be_read() {
     assert_eq!(problem_of(&parsed.frame.unwrap_err()).code, "invalid_text");
 }
 
+#[test]
+fn numbers_beyond_64_bits_are_json_too() {
+    let send = |metadata: &str| {
+        format!(
+            r#"{{"type":"chat","action":"send","id":"a","data":{{"temp_id":"t","receiver_id":"{USER}","message_type":"text","content":"x","metadata":{metadata}}}}}"#
+        )
+    };
+    for (number, kept) in [
+        ("18446744073709551616", "1.8446744073709552e19"),
+        ("-9223372036854775809", "-9.223372036854776e18"),
+        ("123456789012345678901234567890", "1.2345678901234568e29"),
+        ("1e5", "100000.0"),
+        ("1e-400", "0.0"),
+    ] {
+        let ClientFrame::Send(request) = ok(&send(&format!(r#"{{"n":[{number}]}}"#))) else { panic!() };
+        let metadata = request.message.message.metadata.unwrap();
+        let n = &serde_json::to_value(metadata).unwrap()["n"][0];
+        assert_eq!(n.as_f64(), Some(kept.parse::<f64>().unwrap()), "{number}");
+    }
+    // No field of ours has it.
+    assert!(matches!(ok(r#"{"type":"ping","data":{"x":18446744073709551616},"y":1e400}"#), ClientFrame::Ping));
+    // One of ours that is no number, and one that is.
+    assert_eq!(fields(r#"{"type":"ping","id":18446744073709551616}"#), ["id"]);
+    assert_eq!(fields(&format!(r#"{{"type":"ack","data":{{"conversation_id":"{USER}","seq":1e40}}}}"#)), ["seq"]);
+    // Beyond all doubles it cannot be kept, and the rest of the frame can still be read.
+    let parsed = parse_text(&send(r#"{"n":-1e400}"#));
+    assert_eq!((parsed.id.as_deref(), parsed.temp_id.as_deref()), (Some("a"), Some("t")));
+    assert_eq!(problem_of(&parsed.frame.unwrap_err()).code, "invalid_request");
+    for json in [r#"{"type":"ping","x":1e400"#, r#"{"type":"ping","x":1e}"#, "1e5 {}", r#"{"type":"ping","x":1e5,}"#] {
+        assert_eq!(code(json), "invalid_json", "{json}");
+    }
+    assert_eq!(fields("[1e5]"), ["type"]);
+    assert_eq!(code(r#"{"type":"ping","type":"ping","x":1e5}"#), "invalid_request");
+    assert_eq!(code(&format!(r#"{{"x":1e5,"y":{}1{}}}"#, "[".repeat(32), "]".repeat(32))), "invalid_json");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -186,6 +222,26 @@ proptest! {
         } else {
             let Ok(ClientFrame::Send(request)) = parsed.frame else { panic!() };
             prop_assert_eq!(request.message.message.content, Some(text));
+        }
+    }
+
+    #[test]
+    fn what_is_json_is_never_called_none(
+        number in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?",
+        text in "[ -~]{0,9}",
+    ) {
+        let text = serde_json::Value::from(text);
+        for json in [
+            format!(r#"{{"type":"ping","id":"i","data":{{"metadata":[{text},{number}],"seq":{number}}}}}"#),
+            format!(r#"{{"type":"sync","id":"i","x":{number},{text}:{number}}}"#),
+        ] {
+            prop_assert!(serde_json::from_str::<IgnoredAny>(&json).is_ok(), "{json}");
+            let parsed = parse_text(&json);
+            let is_refused = parsed.frame.as_ref().err().map(|refusal| problem_of(refusal).code);
+            prop_assert!(is_refused != Some("invalid_json"), "{}", json);
+            if is_refused.is_none() {
+                prop_assert_eq!(parsed.id.as_deref(), Some("i"));
+            }
         }
     }
 

@@ -12,8 +12,8 @@ use crate::domain::schema::schema_of;
 use crate::protocol::codes::{EACH_REFUSAL, problem_of};
 use crate::protocol::server::{
     AuthData, EditedData, EntryData, ErrorData, HiddenData, MessageSent, NewMessageData, Nothing, NotificationData,
-    PinnedData, ReactedData, ReadData, RecalledData, ReconnectData, ResyncData, SettingsData, StatusData, TypingData,
-    UnreadCountData,
+    NotificationsDeletedData, NotificationsReadData, PinnedData, ReactedData, ReadData, RecalledData, ReconnectData,
+    RelationshipData, ResyncData, SettingsData, StatusData, TypingData, UnreadCountData, UserUpdatedData,
 };
 use crate::protocol::sync::{Complete, Gone, PAGE_FRAMES_MAX, PageHead};
 
@@ -42,6 +42,10 @@ pub const SERVER_FRAMES: &[FrameSchema] = &[
     frame("typing", None, "Someone writes, or no longer does.", of::<TypingData>),
     frame("status", None, "How a friend is to be seen.", of::<StatusData<'static>>),
     frame("notification", None, "What a user is told beside messages.", of::<NotificationOf>),
+    frame("notifications", Some("read"), "To one's own devices.", of::<NotificationsReadData<'static>>),
+    frame("notifications", Some("deleted"), "To one's own devices.", of::<NotificationsDeletedData<'static>>),
+    frame("user", Some("updated"), "A profile, to one's own devices and to friends.", of::<UserUpdatedData<'static>>),
+    frame("relationship", Some("updated"), "How one stands with another now.", of::<RelationshipData<'static>>),
     frame("sync", Some("page"), "A page of a conversation's log.", of::<SyncPage>),
     frame("sync", Some("complete"), "The sync is done.", of::<Complete<'static>>),
     frame("resync", None, "Live frames may have been lost: sync again.", of::<ResyncData<'static>>),

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::frame;
+use crate::domain::friend_request::Direction;
 use crate::domain::ids::NotificationId;
+use crate::domain::profile::Profile;
 use crate::domain::{ConversationId, MessageId, Seq, Timestamp, UserId};
 use crate::protocol::frame::Frame;
 
@@ -95,6 +97,59 @@ pub struct NotificationData<'a, D> {
 
 pub fn notification<D: Serialize>(data: &NotificationData<'_, D>) -> Frame {
     frame("notification", None, None, data)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct NotificationsReadData<'a> {
+    /// All that there were; then no ids are named.
+    pub all: bool,
+    pub notification_ids: &'a [NotificationId],
+}
+
+/// To the devices of the one who read them. Not of type `notification`, which is what is told.
+pub fn notifications_read(data: &NotificationsReadData<'_>) -> Frame {
+    frame("notifications", Some("read"), None, data)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct NotificationsDeletedData<'a> {
+    pub notification_ids: &'a [NotificationId],
+}
+
+/// To the devices of the one who deleted them.
+pub fn notifications_deleted(data: &NotificationsDeletedData<'_>) -> Frame {
+    frame("notifications", Some("deleted"), None, data)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct UserUpdatedData<'a> {
+    pub user: &'a Profile,
+    /// Only to the user's own devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub read_receipts: Option<bool>,
+}
+
+/// To the user's own devices and to friends.
+pub fn user_updated(data: &UserUpdatedData<'_>) -> Frame {
+    frame("user", Some("updated"), None, data)
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct RelationshipData<'a> {
+    /// The other one.
+    pub user: &'a Profile,
+    pub friend: bool,
+    /// A friend request that waits for an answer.
+    pub request: Option<Direction>,
+    /// By the one who is told; whom the other blocks is not told.
+    pub blocked: bool,
+    pub updated_at: Timestamp,
+}
+
+/// To all devices of one of the two.
+pub fn relationship_updated(data: &RelationshipData<'_>) -> Frame {
+    frame("relationship", Some("updated"), None, data)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -3,8 +3,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::entry::{Created, Edit, MemberMuted, Pin, Reaction, Recall, RoleChanged, Updated, UserIds};
+use crate::domain::friend_request::Direction;
 use crate::domain::ids::NotificationId;
 use crate::domain::message::{Edited, ForwardedFrom, Mentions, Message, Recalled};
+use crate::domain::profile::Profile;
 use crate::domain::{Body, ConversationId, ConversationRef, Entry, Refusal, Role, Seq, Timestamp, UserId};
 
 fn user(number: u128) -> UserId {
@@ -90,6 +92,15 @@ fn log_frames() -> Vec<Frame> {
 
 fn other_frames() -> Vec<Frame> {
     let conversation_id = ConversationId::direct(user(1), user(2));
+    let profile = Profile {
+        id: user(2),
+        username: Some("bob".to_owned()),
+        display_name: "Bob".to_owned(),
+        avatar_url: None,
+        status_text: Some("here".to_owned()),
+        created_at: AT,
+        is_out: false,
+    };
     let sent = MessageSent {
         temp_id: "t-1",
         message_id: conversation_id.message(Seq(2)),
@@ -136,6 +147,21 @@ fn other_frames() -> Vec<Frame> {
             content: "hi",
             data: serde_json::json!({"user_id": user(2)}),
             created_at: AT,
+        }),
+        notifications_read(&NotificationsReadData {
+            all: false,
+            notification_ids: &[NotificationId(Uuid::from_u128(7))],
+        }),
+        notifications_read(&NotificationsReadData { all: true, notification_ids: &[] }),
+        notifications_deleted(&NotificationsDeletedData { notification_ids: &[NotificationId(Uuid::from_u128(7))] }),
+        user_updated(&UserUpdatedData { user: &profile, read_receipts: Some(false) }),
+        user_updated(&UserUpdatedData { user: &profile, read_receipts: None }),
+        relationship_updated(&RelationshipData {
+            user: &profile,
+            friend: false,
+            request: Some(Direction::Incoming),
+            blocked: false,
+            updated_at: AT,
         }),
         resync(ResyncReason::OfflineLimit, None),
         resync(ResyncReason::BusLost, Some(&[conversation_id])),

@@ -1,10 +1,9 @@
-//! Who is calling, and the caller's own account: registering, logging in and out, tokens, the profile. Users of other
+//! Who is calling, and the caller's own account: registering, logging in and out, tokens. Users of other
 //! issuers too, and the keys that their tokens are checked with.
 
 pub mod accept_foreign;
 pub mod authenticate;
 pub mod change_password;
-pub mod change_profile;
 pub mod end_login;
 pub mod follow_key_sets;
 pub mod issue_tokens;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::mark_read::tell_positions;
 use super::resolve::resolve;
+use super::tell_positions::tell_positions;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome};
 use crate::domain::{ConversationId, Refusal, Timestamp};

@@ -3,21 +3,15 @@
 use std::sync::Arc;
 
 use super::count_unread::total_unread;
-use super::read_receipts::Receipts;
 use super::resolve::resolve;
+use super::tell_positions::tell_others;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome, Position};
 use crate::domain::{ConversationId, ConversationRef, Refusal, Seq, UserId};
 use crate::error::{Error, Result};
-use crate::protocol::server::{ReadData, UnreadCountData, read, unread_count_update};
+use crate::protocol::server::{UnreadCountData, unread_count_update};
 use crate::service::delivery::signal;
-use crate::service::people::look_up_pairs::blocks_of;
 use crate::storage::shard::lane::{Origin, Request};
-use crate::storage::shard::read_extras::read_receivers;
-use crate::storage::shard::read_states::{Side, State, read_states};
-
-/// In greater groups nobody is told of read positions.
-const TOLD_MEMBERS_MAX: i64 = 100;
 
 /// A read position after the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +44,9 @@ pub async fn mark_read(
             (ReadOutcome { read_seq, unread_count, has_moved }, (last_ordinal, read_ordinal))
         }
         // A pair that is listed and has no row: nobody has written, so there is nothing to read.
-        Err(Refusal::NotFound) if matches!(conversation, ConversationRef::Direct { .. }) => {
+        Err(Refusal::NotFound)
+            if matches!(conversation, ConversationRef::Direct { .. }) && !matches!(position, Position::Message(_)) =>
+        {
             (ReadOutcome { read_seq: Seq::ZERO, unread_count: 0, has_moved: false }, (0, 0))
         }
         Err(refusal) => return Err(refusal.into()),
@@ -89,58 +85,4 @@ async fn tell_reader(
         let answer = Some((&frame, session.map(|session| session.id)));
         signal::signal_unread(app, user, conversation, last_ordinal, read_ordinal, answer).await;
     }
-}
-
-/// Of a pair, each position to the other where he may see it: after one of them lets his be seen again, nothing else says how far they
-/// have come meanwhile.
-pub(super) async fn tell_positions(app: &App, user: UserId, conversation: ConversationRef) -> Result<()> {
-    let shard = app.shards.of(conversation.id())?;
-    let states = read_states(shard, user, &[conversation.id()]).await?;
-    let Some(State { read_seq, side: Side::Direct { peer, peer_read_seq, .. }, .. }) = states.first() else {
-        return Ok(());
-    };
-    for (reader, seq) in [(user, *read_seq), (*peer, *peer_read_seq)] {
-        if seq > Seq::ZERO {
-            tell_others(app, reader, conversation, seq).await?;
-        }
-    }
-    Ok(())
-}
-
-/// `read` to the others who may see it.
-async fn tell_others(app: &App, reader: UserId, conversation: ConversationRef, seq: Seq) -> Result<()> {
-    let shard = app.shards.of(conversation.id())?;
-    let states = read_states(shard, reader, &[conversation.id()]).await?;
-    let Some(state) = states.first() else { return Ok(()) };
-    let receivers = match &state.side {
-        Side::Direct { is_blocked: true, .. } => return Ok(()),
-        Side::Direct { peer, peer_read_receipts, .. } => vec![(*peer, *peer_read_receipts)],
-        Side::Group { member_count, .. } if i64::from(*member_count) > TOLD_MEMBERS_MAX => return Ok(()),
-        Side::Group { .. } => read_receivers(shard, conversation.id(), TOLD_MEMBERS_MAX).await?,
-    };
-    let told = visible_to(app, reader, state, receivers).await?;
-    if !told.is_empty() {
-        let frame = read(&ReadData { conversation_id: conversation.id(), user_id: reader, seq });
-        signal::signal_users(app, &told, &frame, None).await;
-    }
-    Ok(())
-}
-
-/// Those of the receivers who see this reader's positions: both let theirs be seen, and neither blocks the other.
-async fn visible_to(
-    app: &App,
-    reader: UserId,
-    state: &State,
-    receivers: Vec<(UserId, Option<bool>)>,
-) -> Result<Vec<UserId>> {
-    let mut users: Vec<UserId> = receivers.iter().map(|(user, _)| *user).collect();
-    users.push(reader);
-    let receipts = Receipts::of(app, &users).await;
-    if !receipts.shows(reader, state.read_receipts) {
-        return Ok(Vec::new());
-    }
-    let blocks = blocks_of(app, reader).await?;
-    let sees =
-        |(user, here): &(UserId, Option<bool>)| *user != reader && receipts.shows(*user, *here) && !blocks.hides(*user);
-    Ok(receivers.iter().filter(|receiver| sees(receiver)).map(|(user, _)| *user).collect())
 }

@@ -6,3 +6,4 @@ pub mod list_conversations;
 pub mod mark_read;
 pub mod read_receipts;
 pub mod resolve;
+pub mod tell_positions;

@@ -25,7 +25,7 @@ use crate::protocol::delivery::EntryItem;
 use crate::protocol::frame::Frame;
 use crate::protocol::server::{self, ResyncReason, UnreadCountData};
 
-/// Groups above this size get no unread counts, typing and read frames.
+/// Groups above this size get no unread counts (but after own sends), typing and read frames.
 pub const SMALL_GROUP_MAX: i32 = 100;
 /// An entry made this shortly before another may still be on its way from another node.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
@@ -299,7 +299,12 @@ fn note_unread(app: &Arc<App>, arrival: &Arrival) {
                 }
             }
         }
-        (ConversationRef::Group { .. }, _) if item.member_count > SMALL_GROUP_MAX => {}
+        // Of a large group only to the sender: a message reads all before it. What others write then comes after this frame.
+        (ConversationRef::Group { id }, _) if item.member_count > SMALL_GROUP_MAX => {
+            if app.hub.has_user(item.sender) {
+                tell_unread(app, Due { user: item.sender, conversation: id, unread_count: 0 });
+            }
+        }
         (conversation, _) => {
             if app.unread.note_uncounted(conversation.id(), now) {
                 fill::count_unread(app, conversation.id());

@@ -1,6 +1,6 @@
 //! Puts users' lists of conversations right where a node died between the two databases: what the shard says of a joining stands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ use crate::domain::command::Joining;
 use crate::domain::{ConversationId, Seq, UserId};
 use crate::error::Result;
 use crate::service::carry_through::retry;
-use crate::storage::directory::listing;
+use crate::storage::ShardId;
+use crate::storage::directory::listing::{self, Pending};
+use crate::storage::error::cause;
+use crate::storage::shard::own_rows;
 use crate::storage::shard::read_members::{Interval, read_dissolved, read_intervals};
 
 /// A joining is committed within 5 s of its row or never, so this is long over.
@@ -41,8 +44,28 @@ pub async fn sweep_listings(app: &Arc<App>, age: Duration) -> Result<usize> {
             }
         }
     }
-    listing::delete_left(&app.directory, LEFT_AGE, LEFT_MAX).await?;
+    forget_left(app).await?;
     Ok(finished)
+}
+
+/// Deletes the rows of joinings that ended long ago, and before them what their users had set in those groups: later nothing would
+/// lead there. What is in a shard that is away waits.
+async fn forget_left(app: &App) -> Result<()> {
+    let mut by_shard: BTreeMap<ShardId, Vec<Pending>> = BTreeMap::new();
+    for left in listing::read_left(&app.directory, LEFT_AGE, LEFT_MAX).await? {
+        if let Ok(shard) = app.shards.of(left.conversation) {
+            by_shard.entry(shard.id).or_default().push(left);
+        }
+    }
+    for (shard, left) in by_shard {
+        let Some(shard) = app.shards.get(shard) else { continue };
+        let users: Vec<_> = left.iter().map(|left| (left.conversation, left.joining.user)).collect();
+        match own_rows::forget_left(shard, &users).await {
+            Ok(()) => listing::delete_left(&app.directory, &left).await?,
+            Err(error) => tracing::debug!(error = cause(&error), "rows of ended joinings wait for their shard"),
+        }
+    }
+    Ok(())
 }
 
 /// Confirms, marks, replaces or deletes the rows of joinings of one group, by what the shard says of each.

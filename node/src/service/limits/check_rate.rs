@@ -2,6 +2,9 @@
 //! bucket of its own; any other, and REST, takes from a bucket that all nodes share, a few at a time. While Redis is away each
 //! node counts alone. Recalls, edits and reactions have buckets of their own of the same size, and so have reported events.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::app::App;
 use crate::domain::UserId;
 use crate::memory::rates::Buckets;
@@ -10,12 +13,14 @@ use crate::memory::rates::Buckets;
 const UNLIMITED_FROM: u32 = 100_000;
 /// Tokens taken at once from the shared bucket; those not used within a second are void.
 const SHARED_TAKE: u32 = 5;
+/// A send waits so long for those before it to turn out as repeats, each of which is answered sooner.
+const DECIDED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the rate says about one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the rate says about one send.
+#[derive(Debug)]
 pub enum Rate {
-    Allowed,
-    /// Over the rate: a send may still be looked up as a repeat (`Command::Send` with `over_rate_ms`).
+    Allowed(SendToken),
+    /// Over the rate: it may still be looked up as a repeat (`Command::Send` with `over_rate_ms`).
     Over {
         retry_after_ms: u64,
     },
@@ -25,29 +30,90 @@ pub enum Rate {
     },
 }
 
-/// Takes one token for a send.
-pub async fn check_send(app: &App, user: UserId) -> Rate {
-    match take(app, &app.rates.sends, "send", user).await {
-        Ok(()) => Rate::Allowed,
-        Err(retry_after_ms) => {
+/// Taken for one send, and used up by it, unless it turns out to be a repeat.
+#[must_use]
+pub struct SendToken {
+    /// None where nobody is counted.
+    counted: Option<(Arc<App>, UserId)>,
+    is_used: bool,
+}
+
+impl SendToken {
+    pub fn give_back(mut self) {
+        self.is_used = false;
+    }
+}
+
+impl Drop for SendToken {
+    fn drop(&mut self) {
+        if let Some((app, user)) = self.counted.take() {
             let rate = f64::from(app.settings.load().max_messages_per_second);
-            let may_look_up = app.rates.sends.take_repeat(user, rate, app.clock.now());
-            if may_look_up { Rate::Over { retry_after_ms } } else { Rate::Refused { retry_after_ms } }
+            app.rates.sends.decide(user, self.is_used, SHARED_TAKE, rate, app.clock.now());
         }
     }
+}
+
+impl std::fmt::Debug for SendToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SendToken")
+    }
+}
+
+/// Takes one token for a send. Only sends that are no repeats count, and which are is known when they were looked up: where all
+/// tokens are taken, one more send waits for those on their way.
+pub async fn check_send(app: &Arc<App>, user: UserId) -> Rate {
+    if let Ok(token) = take_send(app, user).await {
+        return Rate::Allowed(token);
+    }
+    let sends = &app.rates.sends;
+    let deadline = tokio::time::Instant::now() + DECIDED_WITHIN;
+    loop {
+        let rate = f64::from(app.settings.load().max_messages_per_second);
+        let decided = sends.next_decided(user, rate, app.clock.now());
+        let retry_after_ms = match take_send(app, user).await {
+            Ok(token) => return Rate::Allowed(token),
+            Err(retry_after_ms) => retry_after_ms,
+        };
+        let Some(decided) = decided else { return over(app, user, retry_after_ms) };
+        if tokio::time::timeout_at(deadline, decided).await.is_err() {
+            return over(app, user, retry_after_ms);
+        }
+    }
+}
+
+/// The same without waiting, for who has taken some already.
+pub async fn check_send_now(app: &Arc<App>, user: UserId) -> Rate {
+    match take_send(app, user).await {
+        Ok(token) => Rate::Allowed(token),
+        Err(retry_after_ms) => over(app, user, retry_after_ms),
+    }
+}
+
+async fn take_send(app: &Arc<App>, user: UserId) -> Result<SendToken, u64> {
+    if !is_counted(app) {
+        return Ok(SendToken { counted: None, is_used: true });
+    }
+    take(app, &app.rates.sends, "send", user).await?;
+    let rate = f64::from(app.settings.load().max_messages_per_second);
+    app.rates.sends.begin(user, rate, app.clock.now());
+    Ok(SendToken { counted: Some((Arc::clone(app), user)), is_used: true })
+}
+
+fn over(app: &App, user: UserId, retry_after_ms: u64) -> Rate {
+    let rate = f64::from(app.settings.load().max_messages_per_second);
+    let may_look_up = app.rates.sends.take_look_up(user, rate, app.clock.now());
+    if may_look_up { Rate::Over { retry_after_ms } } else { Rate::Refused { retry_after_ms } }
+}
+
+/// What was over the rate turned out to be a repeat: may it be answered, or when again?
+pub fn count_repeat(app: &App, user: UserId) -> Result<(), u64> {
+    let rate = f64::from(app.settings.load().max_messages_per_second);
+    app.rates.sends.take_repeat(user, rate, app.clock.now())
 }
 
 /// Whether anybody's rate is counted at all.
 pub fn is_counted(app: &App) -> bool {
     app.settings.load().max_messages_per_second < UNLIMITED_FROM
-}
-
-/// Gives the token of a send back that turned out to be a repeat.
-pub fn refund_send(app: &App, user: UserId) {
-    let per_second = app.settings.load().max_messages_per_second;
-    if per_second < UNLIMITED_FROM {
-        app.rates.sends.give_back(user, SHARED_TAKE, f64::from(per_second), app.clock.now());
-    }
 }
 
 /// Takes one token for a recall, an edit, a reaction or a pin: allowed, or when to come again.

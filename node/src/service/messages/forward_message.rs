@@ -15,7 +15,7 @@ use crate::domain::message::{ForwardedFrom, Mentions, Message, MessageType, NewM
 use crate::domain::{Body, ConversationId, ConversationRef, Entry, MessageId, Refusal, UserId};
 use crate::error::{Error, Result};
 use crate::service::conversations::resolve::resolve;
-use crate::service::limits::check_rate::{self, Rate};
+use crate::service::limits::check_rate::{self, Rate, SendToken};
 use crate::storage::ShardId;
 use crate::storage::shard::lane::Request;
 use crate::storage::shard::read_entries::read_by_ids;
@@ -37,30 +37,28 @@ pub async fn forward_message(
     targets: &[ConversationId],
     temp_id: String,
 ) -> Result<Vec<MessageView>> {
-    let tokens = take_tokens(app, actor.id, targets.len()).await?;
-    let outcome = forward_with(app, &actor, message, targets, temp_id, &tokens).await;
-    let used = outcome.as_ref().map_or(0, |(_, used)| *used);
-    (used..tokens.taken).for_each(|_| check_rate::refund_send(app, actor.id));
-    let (sent, _) = outcome?;
-    view(app, actor.id, &sent).await
+    let mut tokens = take_tokens(app, actor.id, targets.len()).await?;
+    let outcome = forward_with(app, &actor, message, targets, temp_id, &mut tokens).await;
+    tokens.taken.into_iter().for_each(SendToken::give_back);
+    view(app, actor.id, &outcome?).await
 }
 
 /// One token for each target, as far as there are any.
 struct Tokens {
-    taken: usize,
+    taken: Vec<SendToken>,
     missing: Option<Refusal>,
 }
 
-async fn take_tokens(app: &App, user: UserId, wanted: usize) -> Result<Tokens> {
-    let mut taken = 0;
-    while taken < wanted {
-        match check_rate::check_send(app, user).await {
-            Rate::Allowed => taken += 1,
+async fn take_tokens(app: &Arc<App>, user: UserId, wanted: usize) -> Result<Tokens> {
+    let mut taken = Vec::with_capacity(wanted);
+    while taken.len() < wanted {
+        match check_rate::check_send_now(app, user).await {
+            Rate::Allowed(one) => taken.push(one),
             Rate::Over { retry_after_ms } => {
                 return Ok(Tokens { taken, missing: Some(Refusal::RateLimited { retry_after_ms }) });
             }
             Rate::Refused { retry_after_ms } => {
-                (0..taken).for_each(|_| check_rate::refund_send(app, user));
+                taken.into_iter().for_each(SendToken::give_back);
                 return Err(Refusal::RateLimited { retry_after_ms }.into());
             }
         }
@@ -70,15 +68,15 @@ async fn take_tokens(app: &App, user: UserId, wanted: usize) -> Result<Tokens> {
 
 type SentTo = (ConversationRef, MessageId);
 
-/// The messages made, or made before, and how many tokens that took.
+/// The messages made, or made before. Tokens that this did not need are left.
 async fn forward_with(
     app: &Arc<App>,
     actor: &Actor,
     message: MessageId,
     targets: &[ConversationId],
     temp_id: String,
-    tokens: &Tokens,
-) -> Result<(Vec<SentTo>, usize)> {
+    tokens: &mut Tokens,
+) -> Result<Vec<SentTo>> {
     let (new, refused) = match read_source(app, actor.id, message).await {
         Ok(body) => (NewMessage { temp_id, message: body }, None),
         // Forwarded before it was recalled or left, it is answered all the same: a repeat goes by the origin alone.
@@ -98,19 +96,28 @@ async fn forward_with(
             }
         }
     }
-    let sends = standings.into_iter().map(async |(conversation, standing)| match (conversation, standing) {
-        (Some(conversation), Standing::Sent(id)) => Ok(((conversation, id), 0)),
-        (Some(conversation), _) => {
-            let sent = send_admitted(app, actor.clone(), conversation, new.clone()).await?;
-            // The token of a repeat was given back where it was found to be one.
-            Ok(((conversation, sent.message_id()), 1))
-        }
-        (None, _) => Err(Error::from(Refusal::NotFound)),
-    });
+    if is_repeat && tokens.missing.is_some() {
+        check_rate::count_repeat(app, actor.id).map_err(|retry_after_ms| Refusal::RateLimited { retry_after_ms })?;
+    }
+    let sends: Vec<_> = standings
+        .into_iter()
+        .map(|(conversation, standing)| {
+            let token = if matches!(standing, Standing::Sent(_)) { None } else { tokens.taken.pop() };
+            let new = &new;
+            async move {
+                match (conversation, standing, token) {
+                    (Some(conversation), Standing::Sent(id), _) => Ok((conversation, id)),
+                    (Some(conversation), _, Some(token)) => {
+                        let sent = send_admitted(app, actor.clone(), conversation, new.clone(), token).await?;
+                        Ok((conversation, sent.message_id()))
+                    }
+                    _ => Err(Error::from(Refusal::NotFound)),
+                }
+            }
+        })
+        .collect();
     // All of them come to their end before one that failed is told.
-    let sent: Vec<(SentTo, usize)> = join_all(sends).await.into_iter().collect::<Result<_>>()?;
-    let used = sent.iter().map(|(_, used)| used).sum();
-    Ok((sent.into_iter().map(|(sent, _)| sent).collect(), used))
+    join_all(sends).await.into_iter().collect()
 }
 
 /// What is sent on of a message: all that it says, but nobody whom it mentions and nothing that it quotes.

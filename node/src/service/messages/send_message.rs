@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::protocol::codes::problem_of;
 use crate::service::conversations::resolve::resolve;
 use crate::service::limits::check_limit::check_limit;
-use crate::service::limits::check_rate::{self, Rate};
+use crate::service::limits::check_rate::{self, Rate, SendToken};
 use crate::storage::directory::listing::{self, Receiver};
 pub use crate::storage::shard::lane::Origin;
 use crate::storage::shard::lane::Request;
@@ -65,8 +65,8 @@ struct Admitted {
     conversation: ConversationRef,
     /// Only a repeat is answered, everything else is refused with this.
     unless_repeat: Option<Refusal>,
-    /// A token was taken, to be given back for a repeat.
-    has_token: bool,
+    /// To be given back for a repeat. None: over the rate.
+    token: Option<SendToken>,
 }
 
 /// Sends a message. Returns when it is queued, so that one connection's sends keep their order; `reply` is called exactly once, when
@@ -95,15 +95,16 @@ pub async fn send_and_wait(app: &Arc<App>, sender: Actor, request: SendRequest) 
     answer.await
 }
 
-/// Sends what was let through before, with a token that was taken for it, and waits.
+/// Sends what was let through before, with the token that was taken for it, and waits.
 pub(super) async fn send_admitted(
     app: &Arc<App>,
     sender: Actor,
     conversation: ConversationRef,
     message: NewMessage,
+    token: SendToken,
 ) -> Result<Sent> {
     let (reply, answer) = await_reply();
-    let admitted = Admitted { conversation, unless_repeat: None, has_token: true };
+    let admitted = Admitted { conversation, unless_repeat: None, token: Some(token) };
     submit(app, sender, message, admitted, None, move |result| {
         count(&result);
         reply(result);
@@ -119,17 +120,17 @@ async fn admit(app: &Arc<App>, sender: UserId, to: SendTo) -> Result<Admitted> {
         (_, Rate::Refused { retry_after_ms }) | (None, Rate::Over { retry_after_ms }) => {
             Err(Refusal::RateLimited { retry_after_ms }.into())
         }
-        (None, Rate::Allowed) => Err(Refusal::NotFound.into()),
+        (None, Rate::Allowed(_)) => Err(Refusal::NotFound.into()),
         (Some(conversation), Rate::Over { retry_after_ms }) => {
             let unless_repeat = Some(Refusal::RateLimited { retry_after_ms });
-            Ok(Admitted { conversation, unless_repeat, has_token: false })
+            Ok(Admitted { conversation, unless_repeat, token: None })
         }
-        (Some(conversation), Rate::Allowed) => {
+        (Some(conversation), Rate::Allowed(token)) => {
             let unless_repeat = match conversation.kind() {
                 ConversationKind::Direct => meet_receiver(app, sender, &conversation).await?,
                 ConversationKind::Group => check_group(app, sender, conversation.id()).await?,
             };
-            Ok(Admitted { conversation, unless_repeat, has_token: true })
+            Ok(Admitted { conversation, unless_repeat, token: Some(token) })
         }
     }
 }
@@ -190,7 +191,7 @@ fn submit(
     origin: Option<Origin>,
     reply: impl FnOnce(Result<Sent, Refusal>) + Send + 'static,
 ) {
-    let Admitted { conversation, unless_repeat, has_token } = admitted;
+    let Admitted { conversation, unless_repeat, token } = admitted;
     let over_rate_ms = unless_repeat.as_ref().map(|refusal| match refusal {
         Refusal::RateLimited { retry_after_ms } => *retry_after_ms,
         _ => 0,
@@ -201,8 +202,15 @@ fn submit(
             if conversation.kind() == ConversationKind::Direct {
                 app_then.known_conversations.add(conversation.id());
             }
-            if is_repeat && has_token {
-                check_rate::refund_send(&app_then, user);
+            if is_repeat {
+                match token {
+                    Some(token) => token.give_back(),
+                    None => {
+                        if let Err(retry_after_ms) = check_rate::count_repeat(&app_then, user) {
+                            return reply(Err(Refusal::RateLimited { retry_after_ms }));
+                        }
+                    }
+                }
             }
             reply(Ok(Sent { temp_id, conversation, seq, created_at, is_repeat }));
         }

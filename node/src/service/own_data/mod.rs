@@ -1,5 +1,6 @@
-//! All that is a user's: given out, and deleted.
+//! All that is a user's: the profile shown and changed, everything given out, and deleted.
 
+pub mod change_profile;
 pub mod delete_account;
 pub mod export_account;
 pub mod finish_deletion;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::tell_relationship::tell_relationship;
 use crate::app::App;
 use crate::domain::command::{Actor, Command, Outcome, PairCommand, PairState};
 use crate::domain::friend_request::FriendAction;
@@ -76,8 +77,8 @@ pub async fn write_pair(
     pairs::add_pending(&app.directory, &pending).await?;
     let command = Command::Pair(command);
     let request = Request { conversation, actor, command, origin: None, reply: Box::new(|_| {}) };
-    let changed = match app.shards.run(request).await {
-        Ok(Outcome::Pair { state, has_changed }) => Changed { state, has_changed },
+    let (before, changed) = match app.shards.run(request).await {
+        Ok(Outcome::Pair { before, state, has_changed }) => (before, Changed { state, has_changed }),
         Ok(other) => return Err(Error::internal(format!("a change of a pair came out as {other:?}"))),
         Err(refusal) => {
             if is_certain(&refusal) {
@@ -88,6 +89,7 @@ pub async fn write_pair(
     };
     let when = changed.has_changed.then_some(TellWhen::Always);
     finish_pair(app, &pending, &changed.state, when).await?;
+    tell_relationship(app, low, high, &before, &changed.state).await;
     Ok(changed)
 }
 

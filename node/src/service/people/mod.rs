@@ -1,6 +1,5 @@
-//! One user and another: how a user is found and shown, blocks, friendship.
+//! One user and another: how a user is found and shown, and how a pair stands.
 
-pub mod block_user;
 pub mod change_pair;
 mod friend_news;
 pub mod index_names;
@@ -10,4 +9,4 @@ pub mod make_friends;
 pub mod read_profile;
 pub mod search_users;
 pub mod sweep_pairs;
-pub mod unblock_user;
+mod tell_relationship;

@@ -62,11 +62,19 @@ pub struct Seen {
 /// The presence of each user: what live routes say, with the chosen status over it. Offline for all while Redis is away, but for
 /// those who are here.
 pub async fn presence_of(app: &App, users: &[UserId]) -> Vec<Seen> {
+    presence_with(app, users, chosen_by(app, users)).await
+}
+
+/// The statuses that these users have chosen.
+async fn chosen_by(app: &App, users: &[UserId]) -> Vec<Option<String>> {
     let ids: Vec<_> = users.iter().map(|user| user.0).collect();
-    let (routes, chosen, last_seen) =
-        tokio::join!(app.router.routes(&ids), app.router.get_status(&ids), app.router.get_last_seen(&ids));
-    let (routes, chosen, last_seen) =
-        (routes.unwrap_or_default(), chosen.unwrap_or_default(), last_seen.unwrap_or_default());
+    app.router.get_status(&ids).await.unwrap_or_default()
+}
+
+async fn presence_with(app: &App, users: &[UserId], chosen: impl Future<Output = Vec<Option<String>>>) -> Vec<Seen> {
+    let ids: Vec<_> = users.iter().map(|user| user.0).collect();
+    let (routes, chosen, last_seen) = tokio::join!(app.router.routes(&ids), chosen, app.router.get_last_seen(&ids));
+    let (routes, last_seen) = (routes.unwrap_or_default(), last_seen.unwrap_or_default());
     let live = live_boots(app);
     let seen = |(index, user): (usize, &UserId)| {
         let is_routed = routes.get(index).is_some_and(|routes| is_live(routes, &live));
@@ -98,8 +106,7 @@ async fn announce(app: &App, due: &[(UserId, Cause)]) {
     let users: Vec<UserId> = due.iter().map(|(user, _)| *user).collect();
     let now = app.clock.now();
     // Whoever is invisible has left long ago, for others.
-    let ids: Vec<_> = users.iter().map(|user| user.0).collect();
-    let chosen = app.router.get_status(&ids).await.unwrap_or_default();
+    let chosen = chosen_by(app, &users).await;
     let is_invisible =
         |index: usize| chosen.get(index).and_then(Option::as_deref) == Some(ChosenStatus::Invisible.as_str());
     let gone: Vec<_> = due
@@ -111,7 +118,8 @@ async fn announce(app: &App, due: &[(UserId, Cause)]) {
     if !gone.is_empty() {
         let _ = app.router.set_last_seen(&gone).await;
     }
-    for (index, ((user, cause), seen)) in due.iter().zip(presence_of(app, &users).await).enumerate() {
+    let seen = presence_with(app, &users, std::future::ready(chosen.clone())).await;
+    for (index, ((user, cause), seen)) in due.iter().zip(seen).enumerate() {
         let is_offline = seen.status == "offline";
         let is_news = match cause {
             // Or back on another node, which has told it.

@@ -14,7 +14,7 @@ use crate::storage::StorageError;
 pub const ROWS_MAX: usize = 1_000;
 
 pub const STATEMENTS: &[&str] =
-    &[LIST_PAIR, NOW, ADD_PENDING, WITHDRAW, STAND_IN, DOUBT, MARK_LEFT, FIND, READ_PENDING, DELETE_LEFT];
+    &[LIST_PAIR, NOW, ADD_PENDING, WITHDRAW, STAND_IN, DOUBT, MARK_LEFT, FIND, READ_PENDING, READ_LEFT, DELETE_LEFT];
 
 /// What is known of the one who is to receive a first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,13 +210,28 @@ fn pending_of(row: &Row) -> Result<Pending, StorageError> {
     Ok(Pending { conversation: row.try_get(0)?, joining })
 }
 
-const DELETE_LEFT: &str = "\
-delete from listing where ctid in (
-    select ctid from listing where left_at < clock_timestamp() - $1::float8 * interval '1 second' limit $2)
-  and left_at is not null";
+const READ_LEFT: &str = "\
+select conversation_id, user_id, join_token from listing
+where left_at < clock_timestamp() - $1::float8 * interval '1 second' limit $2";
 
-/// Deletes rows of joinings that ended longer ago than `age`. Answers how many.
-pub async fn delete_left(directory: &Directory, age: Duration, limit: i64) -> Result<u64, StorageError> {
+/// Rows of joinings that ended longer ago than `age`.
+pub async fn read_left(directory: &Directory, age: Duration, limit: i64) -> Result<Vec<Pending>, StorageError> {
     let client = directory.client().await?;
-    client.execute(DELETE_LEFT, &[&age.as_secs_f64(), &limit]).await
+    let rows = client.query(READ_LEFT, &[&age.as_secs_f64(), &limit]).await?;
+    rows.iter().map(pending_of).collect()
+}
+
+const DELETE_LEFT: &str = "\
+delete from listing l using unnest($1::uuid[], $2::uuid[], $3::uuid[]) k(conversation_id, user_id, join_token)
+where l.user_id = k.user_id and l.conversation_id = k.conversation_id and l.join_token = k.join_token
+  and l.left_at is not null";
+
+/// Deletes these rows.
+pub async fn delete_left(directory: &Directory, left: &[Pending]) -> Result<(), StorageError> {
+    let client = directory.client().await?;
+    let conversations: Vec<ConversationId> = left.iter().map(|row| row.conversation).collect();
+    let (users, tokens): (Vec<UserId>, Vec<JoinToken>) =
+        left.iter().map(|row| (row.joining.user, row.joining.token)).unzip();
+    client.execute(DELETE_LEFT, &[&conversations, &users, &tokens]).await?;
+    Ok(())
 }

@@ -5,7 +5,16 @@ use super::read_entries::Range;
 use crate::domain::{ConversationId, MessageId, Seq, Timestamp, UserId};
 use crate::storage::StorageError;
 
-pub const STATEMENTS: &[&str] = &[HIDDEN, READ_MARKS, REACTIONS, DELETE_HIDDEN, DELETE_READ_MARKS, DELETE_PERSONALS];
+pub const STATEMENTS: &[&str] = &[
+    HIDDEN,
+    READ_MARKS,
+    REACTIONS,
+    DELETE_HIDDEN,
+    DELETE_READ_MARKS,
+    DELETE_PERSONALS,
+    FORGET_READ_MARKS,
+    FORGET_PERSONALS,
+];
 
 /// Rows deleted by one statement.
 const ROWS_MAX: i64 = 5_000;
@@ -31,6 +40,24 @@ const DELETE_HIDDEN: &str = "
 const DELETE_READ_MARKS: &str = "delete from read_mark where conversation_id = any($2) and user_id = $1";
 
 const DELETE_PERSONALS: &str = "delete from personal where conversation_id = any($2) and user_id = $1";
+
+macro_rules! forget {
+    ($table:literal) => {
+        concat!(
+            "
+    delete from ",
+            $table,
+            " r using unnest($1::uuid[], $2::uuid[]) k(conversation_id, user_id)
+    where r.conversation_id = k.conversation_id and r.user_id = k.user_id and not exists (
+        select from member m join conversation c on c.id = m.conversation_id
+        where m.conversation_id = k.conversation_id and m.user_id = k.user_id and m.left_seq is null and not c.is_dissolved)"
+        )
+    };
+}
+
+const FORGET_READ_MARKS: &str = forget!("read_mark");
+
+const FORGET_PERSONALS: &str = forget!("personal");
 
 /// When a user read up to where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,5 +118,14 @@ pub async fn delete_own_marks(
     let client = shard.client().await?;
     client.execute(DELETE_READ_MARKS, &[&user, &conversations]).await?;
     client.execute(DELETE_PERSONALS, &[&user, &conversations]).await?;
+    Ok(())
+}
+
+/// Deletes what these users have set for groups that they left, and when they read there. Who has joined again keeps it.
+pub async fn forget_left(shard: &Shard, left: &[(ConversationId, UserId)]) -> Result<(), StorageError> {
+    let (conversations, users): (Vec<ConversationId>, Vec<UserId>) = left.iter().copied().unzip();
+    let client = shard.client().await?;
+    client.execute(FORGET_READ_MARKS, &[&conversations, &users]).await?;
+    client.execute(FORGET_PERSONALS, &[&conversations, &users]).await?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    ROUNDS_EACH, Race, Sent, Tally, cluster, entries_until, group, history, id_of, is_entry, other_node, run_parts,
-    say, say_on, seq_of,
+    ROUNDS_EACH, Race, Sent, Tally, cluster, entries_until, group, history, id_of, is_by_socket, is_entry,
+    node_in_turn, other_node, run_parts, say, say_in_turn, seq_of,
 };
 use crate::support::client::Answer;
 use crate::support::{Cluster, User};
@@ -37,17 +37,10 @@ async fn remove_part(cluster: Arc<Cluster>, part: usize) -> Tally {
     let mut witness = carol.connect(cluster, part % 3).await;
     let (mut race, mut tally, mut last) = (Race::new(part), Tally::default(), 1);
     for round in 0..ROUNDS_EACH {
-        let is_by_socket = round % 2 == 0;
-        let sender_node = if is_by_socket { bobs_node } else { (part + round) % 3 };
+        let sender_node = node_in_turn(bobs_node, part, round);
         let owners_node = other_node(sender_node, round);
         let (content, back) = (format!("{round}.race"), format!("{round}.back"));
-        let send = async {
-            if is_by_socket {
-                say_on(&mut bobs, &made, &content).await
-            } else {
-                say(cluster, sender_node, &bob, &made, &content).await
-            }
-        };
+        let send = say_in_turn(cluster, (round, sender_node), &bob, &mut bobs, &made, &content);
         let remove = async {
             owner.delete(cluster, owners_node, &format!("{members}/{}", bob.id)).await.expect(204);
             let late = say(cluster, sender_node, &bob, &made, "late").await;
@@ -87,7 +80,7 @@ async fn remove_part(cluster: Arc<Cluster>, part: usize) -> Tally {
         let got: Vec<i64> = entries_until(&mut tablet, &made, &back).await.iter().map(seq_of).collect();
         assert_eq!(got, wanted, "round {round}");
         let mut got: BTreeSet<i64> = entries_until(&mut bobs, &made, &back).await.iter().map(seq_of).collect();
-        if let (true, Sent::Accepted(seq)) = (is_by_socket, sent) {
+        if let (true, Sent::Accepted(seq)) = (is_by_socket(round), sent) {
             // What it sent itself it knows from the answer.
             assert!(got.insert(seq), "round {round}: an own message came back");
         }

@@ -163,6 +163,32 @@ async fn say_on(device: &mut Device, conversation: &str, content: &str) -> Sent 
     }
 }
 
+/// Whether a round's send goes by socket, or by REST: in turn.
+const fn is_by_socket(round: usize) -> bool {
+    round.is_multiple_of(2)
+}
+
+/// Where it is made: by socket where that is, by REST at one node after the other.
+const fn node_in_turn(device_node: usize, part: usize, round: usize) -> usize {
+    if is_by_socket(round) { device_node } else { (part + round) % 3 }
+}
+
+/// A round's send, made at that node by the user or its device there.
+async fn say_in_turn(
+    cluster: &Cluster,
+    (round, node): (usize, usize),
+    user: &User,
+    device: &mut Device,
+    conversation: &str,
+    content: &str,
+) -> Sent {
+    if is_by_socket(round) {
+        say_on(device, conversation, content).await
+    } else {
+        say(cluster, node, user, conversation, content).await
+    }
+}
+
 async fn direct(cluster: &Cluster, one: &User, other: &User) -> String {
     id_of(&one.post(cluster, 0, "/conversations", json!({"user_id": other.id})).await.expect(200))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    ROUNDS_EACH, Race, Sent, Tally, cluster, direct, entries_until, history, other_node, run_parts, say, say_on,
-    seq_of, stay,
+    ROUNDS_EACH, Race, Sent, Tally, cluster, direct, entries_until, history, node_in_turn, other_node, run_parts, say,
+    say_in_turn, seq_of, stay,
 };
 use crate::friends::standing_in;
 use crate::support::{Cluster, Device, User};
@@ -27,18 +27,10 @@ async fn block_part(cluster: Arc<Cluster>, part: usize) -> Tally {
     let (mut alices, mut bobs) = (alice.connect(cluster, part % 3).await, bob.connect(cluster, bobs_node).await);
     let (mut race, mut tally, mut accepted) = (Race::new(part), Tally::default(), Vec::new());
     for round in 0..ROUNDS_EACH {
-        // By socket and by REST in turn.
-        let is_by_socket = round % 2 == 0;
-        let sender_node = if is_by_socket { bobs_node } else { (part + round) % 3 };
+        let sender_node = node_in_turn(bobs_node, part, round);
         let blocker_node = other_node(sender_node, round);
         let content = format!("{round}.race");
-        let send = async {
-            if is_by_socket {
-                say_on(&mut bobs, &chat, &content).await
-            } else {
-                say(cluster, sender_node, &bob, &chat, &content).await
-            }
-        };
+        let send = say_in_turn(cluster, (round, sender_node), &bob, &mut bobs, &chat, &content);
         let block = async {
             let body = json!({"user_id": bob.id});
             alice.post(cluster, blocker_node, "/relationships/block", body).await.expect(204);

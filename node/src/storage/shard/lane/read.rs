@@ -26,14 +26,14 @@ use crate::storage::types::Xid8;
 
 /// Locks in id order, so that no two lanes wait for each other in a circle. The rows come as they are once locked.
 pub(super) const LOCK: &str = "\
-    select id, kind, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
+    select id, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
         high_read_seq, high_read_ordinal, title, avatar_url, announcement, is_muted, is_dissolved, owner_id, max_members,
         member_count, members_version, low_user, high_user
     from conversation where id = any($1::uuid[]) order by id for update";
 
 /// The same without waiting: what is locked by others is left out.
 pub(super) const LOCK_FREE: &str = "\
-    select id, kind, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
+    select id, last_seq, last_ordinal, last_created_at, pair_version, pair_flags, low_read_seq, low_read_ordinal,
         high_read_seq, high_read_ordinal, title, avatar_url, announcement, is_muted, is_dissolved, owner_id, max_members,
         member_count, members_version, low_user, high_user
     from conversation where id = any($1::uuid[]) order by id for update skip locked";
@@ -176,7 +176,7 @@ impl Wants {
                 self.reaction_emojis.push(emoji.clone());
                 self.reaction_users.push(actor);
             }
-            Command::Read { position: Position::At(seq) } => self.add_target(id, *seq),
+            Command::Read { position: Position::At(seq) | Position::Message(seq) } => self.add_target(id, *seq),
             Command::Settings { .. } => {
                 self.personal_conversations.push(id);
                 self.personal_users.push(actor);
@@ -195,7 +195,8 @@ impl Wants {
             Command::Group(GroupCommand::SetRole { user, .. } | GroupCommand::Mute { user, .. }) => {
                 members.push((id, *user));
             }
-            Command::Read { position: Position::Newest } | Command::Pair(_) | Command::Group(_) => {}
+            Command::Read { position: Position::Newest } | Command::ShowAnew | Command::Pair(_) | Command::Group(_) => {
+            }
         }
     }
 
@@ -411,37 +412,37 @@ fn decode(answers: &Answers, policy: Policy) -> Result<Found, StorageError> {
 /// What it is, the row says, not those who ask: a client may name the id of a pair as that of a group.
 fn conversation_of(row: &Row) -> Result<Conversation, StorageError> {
     let id = row.try_get(0)?;
-    let reference = match (row.try_get(20)?, row.try_get(21)?) {
+    let reference = match (row.try_get(19)?, row.try_get(20)?) {
         (Some(low), Some(high)) => ConversationRef::Direct { id, low, high },
         _ => ConversationRef::Group { id },
     };
     let detail = match reference {
         ConversationRef::Direct { .. } => {
-            let mut pair = Pair::from_flags(row.try_get(5)?, row.try_get(6)?);
-            pair.low.read_seq = row.try_get(7)?;
-            pair.low.read_ordinal = row.try_get(8)?;
-            pair.high.read_seq = row.try_get(9)?;
-            pair.high.read_ordinal = row.try_get(10)?;
+            let mut pair = Pair::from_flags(row.try_get(4)?, row.try_get(5)?);
+            pair.low.read_seq = row.try_get(6)?;
+            pair.low.read_ordinal = row.try_get(7)?;
+            pair.high.read_seq = row.try_get(8)?;
+            pair.high.read_ordinal = row.try_get(9)?;
             Detail::Pair(pair)
         }
         ConversationRef::Group { .. } => Detail::Group(Box::new(Group {
-            title: row.try_get::<_, Option<String>>(11)?.unwrap_or_default(),
-            avatar_url: row.try_get(12)?,
-            announcement: row.try_get(13)?,
-            is_muted: row.try_get(14)?,
-            is_dissolved: row.try_get(15)?,
-            owner: row.try_get(16)?,
-            max_members: row.try_get(17)?,
-            member_count: row.try_get(18)?,
-            members_version: row.try_get(19)?,
+            title: row.try_get::<_, Option<String>>(10)?.unwrap_or_default(),
+            avatar_url: row.try_get(11)?,
+            announcement: row.try_get(12)?,
+            is_muted: row.try_get(13)?,
+            is_dissolved: row.try_get(14)?,
+            owner: row.try_get(15)?,
+            max_members: row.try_get(16)?,
+            member_count: row.try_get(17)?,
+            members_version: row.try_get(18)?,
             has_new_details: false,
         })),
     };
-    let (last_seq, last_created_at): (Seq, Timestamp) = (row.try_get(2)?, row.try_get(4)?);
+    let (last_seq, last_created_at): (Seq, Timestamp) = (row.try_get(1)?, row.try_get(3)?);
     Ok(Conversation {
         reference,
         last_seq,
-        last_ordinal: row.try_get(3)?,
+        last_ordinal: row.try_get(2)?,
         last_created_at,
         previous_created_at: (last_seq > Seq::ZERO).then_some(last_created_at),
         detail,

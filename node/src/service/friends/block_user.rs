@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::change_pair::change_pair;
 use crate::app::App;
 use crate::domain::UserId;
 use crate::domain::command::{Actor, PairCommand};
 use crate::error::Result;
+use crate::service::people::change_pair::change_pair;
 
 pub async fn block_user(app: &Arc<App>, actor: Actor, other: UserId) -> Result<()> {
     change_pair(app, actor, other, PairCommand::Block).await.map(|_| ())
