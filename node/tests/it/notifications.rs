@@ -412,3 +412,30 @@ async fn figures_of_lists_and_of_finding_users() {
     }
     measure("stats", &admin, "/admin/stats").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_on_another_node_while_redis_is_away_is_shown_it_all_the_same() {
+    let mut redis = OwnRedis::start().await;
+    let cluster = Setup::nodes(2).redis(&redis.url()).start().await;
+    let admin = admin_of(&cluster).await;
+    let (alice, bob) = (cluster.user("alice").await, cluster.user("bob").await);
+    let mut here = alice.connect(&cluster, 0).await;
+    let mut there = alice.connect(&cluster, 1).await;
+    redis.kill();
+    let away = async || !cluster.app(0).router.is_up() && !cluster.app(1).router.is_up();
+    eventually_within(Duration::from_secs(15), "both nodes see it", away).await;
+    bob.post(&cluster, 0, "/friends/request", json!({"user_id": alice.id})).await.expect(201);
+    let body = json!({"user_ids": [alice.id], "title": "by an admin", "content": "x"});
+    admin.post(&cluster, 0, "/admin/notifications", body).await.expect(201);
+    let wanted = ["Friend request", "by an admin"];
+    for title in wanted {
+        assert_eq!(here.expect("notification").await["data"]["title"], title, "at once on the same node");
+    }
+    assert_eq!(titles(&pages(&alice, &cluster, "/notifications", 50).await), ["by an admin", "Friend request"]);
+    for title in wanted {
+        assert_eq!(there.expect("notification").await["data"]["title"], title, "a second later on another");
+    }
+    for device in [&mut here, &mut there] {
+        assert!(device.has_none("notification", Duration::from_millis(1_500)).await, "once");
+    }
+}

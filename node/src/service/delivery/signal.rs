@@ -20,16 +20,17 @@ use crate::storage::shard::read_delivery;
 /// `resync` to all sessions is spread over this time.
 const RESYNC_SPREAD: Duration = Duration::from_secs(3);
 
-/// Sends a frame to all sessions of these users, on all nodes, but one.
-pub async fn signal_users(app: &App, users: &[UserId], frame: &Frame, except: Option<SessionId>) {
+/// Sends a frame to all sessions of these users, on all nodes, but one. False: Redis does not say now where the others are.
+pub async fn signal_users(app: &App, users: &[UserId], frame: &Frame, except: Option<SessionId>) -> bool {
     signal_here(app, users, frame, except);
     let mut by_boot: HashMap<BootId, Vec<UserId>> = HashMap::new();
-    for_each_route(app, users, |user, boot| by_boot.entry(boot).or_default().push(user)).await;
+    let is_known = for_each_route(app, users, |user, boot| by_boot.entry(boot).or_default().push(user)).await;
     let mut encoders: HashMap<BootId, Encoder> = HashMap::new();
     for (boot, users) in by_boot {
         encoders.entry(boot).or_default().signal(&users, frame, except);
     }
     send(app, encoders).await;
+    is_known
 }
 
 /// The same for this node's sessions only.
@@ -144,17 +145,19 @@ pub async fn close_elsewhere(app: &App, user: UserId, boot: BootId, session: Ses
     send(app, HashMap::from([(boot, encoder)])).await;
 }
 
-/// Calls `visit` once for each user and other node that has sessions of it. While Redis is away: never.
-async fn for_each_route(app: &App, users: &[UserId], mut visit: impl FnMut(UserId, BootId)) {
+/// Calls `visit` once for each user and other node that has sessions of it. While Redis is away: never, and false is answered.
+async fn for_each_route(app: &App, users: &[UserId], mut visit: impl FnMut(UserId, BootId)) -> bool {
     if app.router.last_known_boots().is_empty() {
-        return;
+        return app.router.is_up();
     }
     let own = app.router.boot();
-    for (user, mut boots) in routes_of(app, users).await.unwrap_or_default() {
+    let Some(routes) = routes_of(app, users).await else { return false };
+    for (user, mut boots) in routes {
         boots.sort_unstable();
         boots.dedup();
         boots.into_iter().filter(|boot| *boot != own).for_each(|boot| visit(user, boot));
     }
+    true
 }
 
 /// `resync` to every session of this node, spread over some seconds, so that they do not all sync at once.

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::load_settings::load_settings;
 use super::load_subscriptions::load_subscriptions;
 use super::tell_broadcasts::{begin_telling, tell_broadcasts};
+use super::tell_notified::tell_notified;
 use crate::app::App;
 use crate::domain::{LoginId, UserId};
 use crate::error::Result;
@@ -106,6 +107,9 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
     if fresh.iter().any(|change| change.kind == "broadcast") {
         tell_broadcasts(app).await?;
     }
+    for change in fresh.iter().filter(|change| change.kind == "notified") {
+        tell_notified(app, change).await?;
+    }
     // Only now: what could not be applied is read again.
     follower.cursor = read_to.or(follower.cursor);
     follower.applied = known.iter().chain(&fresh).map(|change| change.id).collect();
@@ -160,7 +164,7 @@ fn apply(app: &App, change: &Change) {
                 app.standing.set_name(user, change.created_at, name.as_str().into());
             }
         }
-        "setting" | "subscription" | "broadcast" => {}
+        "setting" | "subscription" | "broadcast" | "notified" => {}
         other => warn!(kind = other, "a change that this version does not know"),
     }
 }

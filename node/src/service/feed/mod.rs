@@ -4,3 +4,4 @@ pub mod follow_changes;
 pub mod load_settings;
 pub mod load_subscriptions;
 pub mod tell_broadcasts;
+mod tell_notified;

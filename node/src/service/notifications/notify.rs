@@ -8,6 +8,8 @@ use crate::domain::{Timestamp, UserId};
 use crate::error::Result;
 use crate::protocol::server::{NotificationData, notification};
 use crate::service::delivery::signal::signal_users;
+use crate::service::feed::follow_changes::hasten;
+use crate::storage::directory::changes;
 use crate::storage::directory::notifications::insert_notifications;
 
 /// Users of one statement and one round of routes.
@@ -40,7 +42,8 @@ pub async fn keep_and_show(
     Ok(created_at)
 }
 
-/// Shows what is kept to those who are online, on all nodes. Best effort: it is in their lists.
+/// Shows what is kept to those who are online, on all nodes: by the feed of changes while Redis is away. What is lost with a node or with
+/// Redis is in the lists.
 pub async fn show(app: &App, id: NotificationId, users: &[UserId], new: &NewNotification, created_at: Timestamp) {
     let frame = notification(&NotificationData {
         notification_id: id,
@@ -50,5 +53,14 @@ pub async fn show(app: &App, id: NotificationId, users: &[UserId], new: &NewNoti
         data: &new.data,
         created_at,
     });
-    signal_users(app, users, &frame, None).await;
+    if signal_users(app, users, &frame, None).await {
+        return;
+    }
+    match changes::tell_notified(&app.directory, id, &app.config.node_id, users).await {
+        Ok(()) => hasten(app),
+        Err(error) => {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(error = cause, "users on other nodes are not shown what is in their lists");
+        }
+    }
 }

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::Directory;
+use crate::domain::ids::NotificationId;
 use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
 use crate::storage::types::Xid8;
 
-pub const STATEMENTS: &[&str] = &[READ_CHANGES, READ_SNAPSHOT, READ_RECENT_CHANGES, FORGET_CHANGES];
+pub const STATEMENTS: &[&str] = &[READ_CHANGES, READ_SNAPSHOT, READ_RECENT_CHANGES, TELL_NOTIFIED, FORGET_CHANGES];
 
 /// Numbers of transactions that ended without a flush are given out again after a crash: so far back a cursor reaches.
 const REUSED_MAX: u64 = 1_000;
@@ -77,6 +79,28 @@ pub async fn read_beginning(directory: &Directory, back: Duration) -> Result<Beg
     drop(client);
     let out_users = super::accounts::read_out_users(directory).await?;
     Ok(Beginning { changes, out_users, cursor })
+}
+
+/// Who has a notification that could not be shown on other nodes, and which node has shown it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Notified {
+    pub node: String,
+    pub users: Vec<UserId>,
+}
+
+const TELL_NOTIFIED: &str = "insert into change (kind, subject, value) values ('notified', $1, $2)";
+
+/// Lets all other nodes show a notification to those of these users that they have.
+pub async fn tell_notified(
+    directory: &Directory,
+    id: NotificationId,
+    node: &str,
+    users: &[UserId],
+) -> Result<(), StorageError> {
+    let notified = Notified { node: node.to_owned(), users: users.to_vec() };
+    let value = serde_json::to_string(&notified).map_err(|error| StorageError::Failed(Box::new(error)))?;
+    directory.client().await?.execute(TELL_NOTIFIED, &[&id.to_string(), &value]).await?;
+    Ok(())
 }
 
 const FORGET_CHANGES: &str =

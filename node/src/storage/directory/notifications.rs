@@ -18,6 +18,7 @@ pub const STATEMENTS: &[&str] = &[
     INSERT_NOTIFICATIONS,
     LIST_NOTIFICATIONS,
     LIST_UNREAD,
+    FIND_SHARED,
     READ_NOTIFICATION,
     READ_BROADCAST,
     READ_RECENT,
@@ -124,6 +125,20 @@ pub async fn list_notifications(
     let sql = if is_unread_only { LIST_UNREAD } else { LIST_NOTIFICATIONS };
     let rows = client.query(sql, &[&user, &before.0, &before.1, &limit]).await?;
     rows.iter().map(notification_of).collect()
+}
+
+const FIND_SHARED: &str = "\
+select id, kind, title, content, data, is_read, created_at, user_id from notification where user_id = any($1) and id = $2";
+
+/// What these users were told under one id, and who of them still has it.
+pub async fn find_shared(
+    directory: &Directory,
+    users: &[UserId],
+    id: NotificationId,
+) -> Result<Option<(Notification, Vec<UserId>)>, StorageError> {
+    let rows = directory.client().await?.query(FIND_SHARED, &[&users, &id]).await?;
+    let users = rows.iter().map(|row| row.try_get(7)).collect::<Result<_, _>>()?;
+    Ok(rows.first().map(notification_of).transpose()?.map(|notification| (notification, users)))
 }
 
 const READ_NOTIFICATION: &str = "\
