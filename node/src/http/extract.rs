@@ -1,9 +1,12 @@
 //! What routes take from a request, with our errors: the caller, a JSON body, ids of the path, the query, a page of a list.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -205,7 +208,22 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        path.map(|path| Self(path.0)).map_err(|_| HttpError(Refusal::NotFound))
+        path.map(|path| Self(path.0)).map_err(|rejection| HttpError(refusal_of(&rejection)))
+    }
+}
+
+/// Parts of paths that are texts, not ids.
+const TEXT_PARTS: &[&str] = &["emoji"];
+
+fn refusal_of(rejection: &PathRejection) -> Refusal {
+    let PathRejection::FailedToDeserializePathParams(failure) = rejection else {
+        return Refusal::NotFound;
+    };
+    match failure.kind() {
+        ErrorKind::InvalidUtf8InPathParam { key } if TEXT_PARTS.contains(&key.as_str()) => {
+            Refusal::InvalidText(key.clone().into())
+        }
+        _ => Refusal::NotFound,
     }
 }
 
@@ -217,11 +235,44 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
-        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+        let marked = parts.uri.query().and_then(mark_bad_text);
+        let query = match marked.and_then(|query| format!("/?{query}").parse().ok()) {
+            Some(uri) => axum::extract::Query::<T>::try_from_uri(&uri),
+            None => axum::extract::Query::<T>::from_request_parts(parts, state).await,
+        };
+        match query {
             Ok(query) => Ok(Self(query.0)),
             Err(error) => Err(Refusal::field("query", error.body_text()).into()),
         }
     }
+}
+
+/// Values that are no UTF-8 become U+0000, which every text refuses: they would be read as if U+FFFD had been sent. None: all are good.
+fn mark_bad_text(query: &str) -> Option<String> {
+    if query.split('&').all(is_text) {
+        return None;
+    }
+    let marked = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if !is_text(part) => Cow::Owned(format!("{name}=%00")),
+        _ => Cow::Borrowed(part),
+    });
+    Some(marked.collect::<Vec<_>>().join("&"))
+}
+
+/// Whether it is UTF-8 once its percent signs are resolved.
+fn is_text(part: &str) -> bool {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let escaped = piece.split_at_checked(2).and_then(|(digits, rest)| {
+            let byte = u8::from_str_radix(digits, 16).ok()?;
+            Some((byte, rest))
+        });
+        let (byte, rest) = escaped.unwrap_or((b'%', piece));
+        bytes.push(byte);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 /// `?limit=&cursor=` of a list. Stands after the caller in a handler: a cursor is good for who got it, in the list that gave it.
@@ -380,6 +431,14 @@ mod tests {
         assert_eq!(refusal(&"[".repeat(33)), Refusal::InvalidJson);
         assert_eq!(refusal(r#"{"name":"\ud800","list":[]}"#), Refusal::InvalidText("name".into()));
         assert_eq!(refusal(r#"{"name":"\ud800""#), Refusal::InvalidJson);
+    }
+
+    #[test]
+    fn what_is_no_text_in_a_query_is_marked() {
+        for good in ["", "a=b&c", "a=%E4%BD%A0%zz%4&b=%25ff"] {
+            assert_eq!(mark_bad_text(good), None, "{good}");
+        }
+        assert_eq!(mark_bad_text("a=%FF&b=%C3%A4&c=x%ED%A0%80").as_deref(), Some("a=%00&b=%C3%A4&c=%00"));
     }
 
     #[test]

@@ -163,8 +163,8 @@ pub fn find_bad_text(json: &[u8]) -> Option<String> {
     Some(field.unwrap_or_else(|| "body".to_owned()))
 }
 
-/// The depth is that of [`DEPTH_MAX`].
-fn bad_field(value: &Value, path: &str) -> Option<String> {
+/// The first field that has U+0000 in its text or name. The depth is that of [`DEPTH_MAX`].
+pub(super) fn bad_field(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(|| path.to_owned()),
         Value::Array(items) => {

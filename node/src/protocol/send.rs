@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::check_json::bad_field;
 use super::field::{Faults, Text};
 use crate::domain::message::{Mentions, Message, MessageType, NewMessage};
 use crate::domain::send::{SendRequest, SendTo};
@@ -143,13 +144,13 @@ fn parse_mentions(faults: &mut Faults, value: Option<Value>) -> Mentions {
 fn parse_metadata(faults: &mut Faults, value: Option<Value>) -> Option<Box<RawValue>> {
     match value {
         None | Some(Value::Null) => None,
-        Some(Value::Object(object)) => {
+        Some(object @ Value::Object(_)) => {
             let compact = serde_json::value::to_raw_value(&object).ok()?;
             if compact.get().len() > METADATA_BYTES_MAX {
                 faults.add("metadata", "is larger than 4 KiB");
                 return None;
             }
-            if compact.get().contains("\\u0000") {
+            if bad_field(&object, "metadata").is_some() {
                 faults.take::<()>(Err(Refusal::InvalidText("metadata".into())));
             }
             Some(compact)
@@ -218,6 +219,11 @@ mod tests {
         assert!(send("", "").is_err());
         assert!(send("", &format!(r#","file_id":"{USER}""#)).is_ok());
         assert_eq!(send("a\\u0000b", "").unwrap_err(), Refusal::InvalidText("content".into()));
+        let metadata = |json: &str| send("x", &format!(r#","metadata":{json}"#));
+        assert!(metadata(r#"{"a":["\\u0000 as it is written"]}"#).is_ok());
+        for bad in [r#"{"a":["\u0000"]}"#, r#"{"\u0000":1}"#] {
+            assert_eq!(metadata(bad).unwrap_err(), Refusal::InvalidText("metadata".into()), "{bad}");
+        }
     }
 
     #[test]

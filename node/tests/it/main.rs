@@ -57,5 +57,6 @@ mod storm;
 mod streams;
 mod support;
 mod sync;
+mod texts;
 mod topics;
 mod unread;
