@@ -8,7 +8,7 @@ use crate::domain::UserId;
 use crate::domain::profile::Profile;
 use crate::domain::search_name::SearchQuery;
 use crate::error::Result;
-use crate::storage::directory::search_names::{find_beginning, find_similar};
+use crate::storage::directory::search_names::{Likeness, find_beginning, find_similar};
 
 /// A user found, and its place among all that are.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub enum Place {
     /// Found by this name.
     Beginning(String, UserId),
     /// So similar.
-    Similar(f32, UserId),
+    Similar(Likeness, UserId),
 }
 
 /// Up to `limit` users after a place. Nobody who blocks the reader, is disabled or deleted.
@@ -39,7 +39,7 @@ pub async fn search_users(
     }
     let mut found = Vec::new();
     let similar_after = match &after {
-        Some(Place::Similar(score, user)) => Some((*score, *user)),
+        Some(Place::Similar(likeness, user)) => Some((likeness, *user)),
         None | Some(Place::Beginning(..)) => {
             let after = match &after {
                 Some(Place::Beginning(name, user)) => Some((name.as_str(), *user)),
@@ -53,8 +53,8 @@ pub async fn search_users(
     };
     let left = limit.saturating_sub(found.len());
     if left > 0 {
-        for (user, score) in find_similar(&app.directory, reader, query, similar_after, count(left)).await? {
-            found.push(FoundUser { place: Place::Similar(score, user.id), user });
+        for (user, likeness) in find_similar(&app.directory, reader, query, similar_after, count(left)).await? {
+            found.push(FoundUser { place: Place::Similar(likeness, user.id), user });
         }
     }
     Ok(found)

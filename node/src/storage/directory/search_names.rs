@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::Directory;
@@ -14,9 +15,8 @@ use crate::storage::StorageError;
 pub const STATEMENTS: &[&str] =
     &[HAS_UNINDEXED, TAKE_UNINDEXED, REMOVE_NAMES, ADD_NAMES, MARK_INDEXED, FIND_BEGINNING, LIMIT_WORK, FIND_SIMILAR];
 
-/// Words of one query that are only similar, at most, and users of each on one page: those after them are less so.
+/// Words of one query that are only similar, at most: those after them are less so.
 const WORDS_MAX: i64 = 100;
-const OF_WORD_MAX: i64 = 100;
 /// Similar words are that much shorter or longer, in code points.
 const LENGTH_MORE: i16 = 2;
 /// Looking for similar ones ends here: what begins with the query was found before.
@@ -100,56 +100,59 @@ pub async fn find_beginning(
 const LIMIT_WORK: &str = "\
 select set_config('statement_timeout', $1, true), set_config('pg_trgm.similarity_threshold', $2, true)";
 
-/// Words first, then who has them, in the order of the page, so that accounts are looked at only until it is full. `left` is for the
-/// planner, which would read all names with the beginning for each user.
+/// Words first, the most similar ahead, then who has them: in the order of the page, so that no more users are looked at than it shows.
+/// Each is found by the first of his words. `left` is for the planner, which would read all names with the beginning for each user.
 const FIND_SIMILAR: &str = "\
-with alike as materialized (
+select c.id, c.username, c.display_name, c.avatar_url, c.status_text, c.created_at, false, w.score, w.word
+from (
     select word, similarity(word, $1) as score from search_word
     where word % $1 and length between $2 and $3 order by score desc, word limit $4
-)
-select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at, false, c.score
-from (
-    select n.user_id, max(w.score) as score
-    from alike w cross join lateral (
-        select user_id from search_name
-        where search_name.word = w.word
-          and search_name.user_id > case when w.score = $6 then $7 else '00000000-0000-0000-0000-000000000000'::uuid end
-        order by search_name.user_id limit $5) n
-    where $6::float4 is null or w.score <= $6
-    group by n.user_id order by score desc, n.user_id offset 0
-) c join account a on a.id = c.user_id
-where a.disabled_at is null and a.deleted_at is null
-  and not exists (select from block b where b.user_id = c.user_id and b.other_id = $8 and b.is_active)
-  and not exists (
-      select from search_name e where e.user_id = c.user_id and left(e.name, char_length($9)) = $9)
-  and ($6 is null or not exists (
-      select from search_name e join alike w on w.word = e.word where e.user_id = c.user_id and w.score > c.score))
-order by c.score desc, c.user_id limit $10";
+) w cross join lateral (
+    select a.id, a.username, a.display_name, a.avatar_url, a.status_text, a.created_at
+    from search_name n join account a on a.id = n.user_id
+    where n.word = w.word
+      and n.user_id > case when w.word = $6 then $7 else '00000000-0000-0000-0000-000000000000'::uuid end
+      and a.disabled_at is null and a.deleted_at is null
+      and not exists (select from block b where b.user_id = n.user_id and b.other_id = $8 and b.is_active)
+      and not exists (
+          select from search_name e where e.user_id = n.user_id
+            and (left(e.name, char_length($9)) = $9
+                 or e.word % $1 and char_length(e.word) between $2 and $3
+                    and (similarity(e.word, $1) > w.score or similarity(e.word, $1) = w.score and e.word < w.word)))
+    order by n.user_id limit $10) c
+where $5::float4 is null or w.score < $5 or w.score = $5 and w.word >= $6
+order by w.score desc, w.word, c.id limit $10";
 
-/// Users with a word similar to the query's, the most similar first, without those whom [`find_beginning`] finds, after a score and
-/// user. None where that takes too long.
+/// Where a user is among those that are similar: by how much, and by which word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likeness {
+    score: f32,
+    word: String,
+}
+
+/// Users with a word similar to the query's, the most similar first, without those whom [`find_beginning`] finds, after one of them.
+/// None where that takes too long.
 pub async fn find_similar(
     directory: &Directory,
     reader: UserId,
     query: &SearchQuery,
-    after: Option<(f32, UserId)>,
+    after: Option<(&Likeness, UserId)>,
     limit: i64,
-) -> Result<Vec<(Profile, f32)>, StorageError> {
+) -> Result<Vec<(Profile, Likeness)>, StorageError> {
     let Some(word) = &query.word else {
         return Ok(Vec::new());
     };
-    let (score, user) = after.unzip();
+    let (likeness, user) = after.unzip();
+    let (score, at_word) = likeness.map(|likeness| (likeness.score, likeness.word.as_str())).unzip();
+    let length = i16::try_from(word.chars().count()).unwrap_or(i16::MAX);
+    let (shortest, longest) = (length.saturating_sub(LENGTH_MORE), length.saturating_add(LENGTH_MORE));
     let mut client = directory.client().await?;
     let transaction = client.transaction().await?;
     let time_ms = SIMILAR_TIME.as_millis().to_string();
     transaction.query_one(LIMIT_WORK, &[&time_ms, &similarity_min(word)]).await?;
-    let length = i16::try_from(word.chars().count()).unwrap_or(i16::MAX);
-    let (shortest, longest) = (length.saturating_sub(LENGTH_MORE), length.saturating_add(LENGTH_MORE));
+    let begin = &query.beginning;
     let found = transaction
-        .query(
-            FIND_SIMILAR,
-            &[word, &shortest, &longest, &WORDS_MAX, &OF_WORD_MAX, &score, &user, &reader, &query.beginning, &limit],
-        )
+        .query(FIND_SIMILAR, &[word, &shortest, &longest, &WORDS_MAX, &score, &at_word, &user, &reader, begin, &limit])
         .await;
     let rows = match found {
         Ok(rows) => rows,
@@ -172,6 +175,6 @@ fn similarity_min(word: &str) -> &'static str {
     }
 }
 
-fn similar_of(row: &Row) -> Result<(Profile, f32), StorageError> {
-    Ok((profile_of(row)?, row.try_get(7)?))
+fn similar_of(row: &Row) -> Result<(Profile, Likeness), StorageError> {
+    Ok((profile_of(row)?, Likeness { score: row.try_get(7)?, word: row.try_get(8)? }))
 }
