@@ -15,7 +15,8 @@ const MAC_BYTES: usize = 16;
 const MARKS_MAX: usize = 255;
 
 /// So far below the oldest running transaction a cursor begins: a crash gives numbers of transactions that ended without a flush out
-/// again.
+/// again. So a sync repeats a little of what was before its cursor, and its `has_gap` and `hidden` may speak of that only: whether an
+/// entry of these numbers came before the cursor or after such a crash, its number does not say, and a gap too many is harmless.
 pub const REACH_BACK: u64 = 1_000;
 /// So much further after a failover, which may have lost the end of a log.
 pub const REACH_BACK_AFTER_FAILOVER: u64 = 100_000;

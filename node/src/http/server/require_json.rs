@@ -1,4 +1,5 @@
-//! A body is JSON, also where the call would not look at it: what is not `application/json` is refused (contract 5).
+//! A body is JSON, also where the call would not look at it: what is not `application/json` is refused (contract 5). Routes that take
+//! files are to stand beside this layer, not below it.
 
 use std::time::Duration;
 

@@ -16,6 +16,9 @@ use crate::service::people::look_up_pairs::friends_of;
 pub use crate::storage::directory::accounts::ProfileChange;
 use crate::storage::directory::accounts::{self, Account};
 
+/// Friends who are told of a changed profile; others see it where they look.
+const FRIENDS_TOLD_MAX: usize = 1_000;
+
 pub async fn read_own_account(app: &App, caller: &Caller) -> Result<Account> {
     let account = accounts::read_account(&app.directory, caller.user).await?;
     Ok(account.ok_or(Refusal::NotFound)?)
@@ -44,7 +47,8 @@ pub async fn change_profile(app: &Arc<App>, caller: &Caller, change: &ProfileCha
         app.standing.set_name(caller.user, app.clock.now(), account.display_name.as_str().into());
         hasten(app);
     }
-    tell(app, &account).await;
+    let is_seen = change.display_name.is_some() || !change.avatar_url.is_keep() || !change.status_text.is_keep();
+    tell(app, &account, is_seen).await;
     if had_receipts.is_some_and(|had| had != account.read_receipts) {
         let (then, actor) = (Arc::clone(app), caller.actor());
         app.tasks.spawn("tell-positions", async move {
@@ -56,8 +60,8 @@ pub async fn change_profile(app: &Arc<App>, caller: &Caller, change: &ProfileCha
     Ok(account)
 }
 
-/// The user's own devices, and friends, show the profile as it is now.
-async fn tell(app: &App, account: &Account) {
+/// The user's own devices show the account as it is now, and friends the profile, where they see a difference.
+async fn tell(app: &App, account: &Account, is_seen_by_friends: bool) {
     let user = Profile {
         id: account.id,
         username: account.username.clone(),
@@ -69,10 +73,14 @@ async fn tell(app: &App, account: &Account) {
     };
     let own = UserUpdatedData { user: &user, read_receipts: Some(account.read_receipts) };
     signal_users(app, &[user.id], &user_updated(&own), None).await;
+    if !is_seen_by_friends {
+        return;
+    }
     match friends_of(app, user.id).await {
         Ok(friends) => {
             let shown = UserUpdatedData { user: &user, read_receipts: None };
-            signal_users(app, &friends, &user_updated(&shown), None).await;
+            let told = friends.get(..FRIENDS_TOLD_MAX).unwrap_or(&friends);
+            signal_users(app, told, &user_updated(&shown), None).await;
         }
         Err(error) => tracing::debug!(%error, "friends could not be read"),
     }
