@@ -1,6 +1,6 @@
 //! Templates of notifications: text with `{{word}}`, in several languages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,11 @@ impl Template {
         if self.languages.len() > TEMPLATE_LANGUAGES_MAX {
             return Err(Refusal::field("languages", "has more than 50 languages"));
         }
+        let mut known = BTreeSet::new();
         for (language, wording) in &self.languages {
+            if !known.insert(language.to_ascii_lowercase()) {
+                return Err(Refusal::field("languages", "has a language twice"));
+            }
             let is_tag = language.chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
             if !is_tag || language.is_empty() || language.len() > LANGUAGE_MAX {
                 return Err(Refusal::field("languages", "has a key that is no language"));
@@ -69,17 +73,17 @@ impl Template {
         Ok(())
     }
 
-    /// The wording in a language, such as `zh-CN`: its own, that of `zh`, or the template's.
+    /// The wording in a language, such as `zh-Hant-TW`: its own, that of `zh-Hant`, of `zh`, or the template's (RFC 4647, 3.4).
     pub fn wording_in(&self, language: Option<&str>) -> &Wording {
-        let find = |wanted: &str| {
-            self.languages
-                .iter()
-                .find(|(language, _)| language.eq_ignore_ascii_case(wanted))
-                .map(|(_, wording)| wording)
-        };
-        let primary = |language: &str| language.split('-').next().map(str::to_owned);
-        let exact = language.and_then(find);
-        exact.or_else(|| language.and_then(primary).and_then(|short| find(&short))).unwrap_or(&self.wording)
+        let mut wanted = language.unwrap_or_default();
+        loop {
+            let found = self.languages.iter().find(|(language, _)| language.eq_ignore_ascii_case(wanted));
+            if let Some((_, wording)) = found {
+                return wording;
+            }
+            let Some((shorter, _)) = wanted.rsplit_once('-') else { return &self.wording };
+            wanted = shorter;
+        }
     }
 }
 
@@ -166,8 +170,21 @@ mod tests {
             updated_at: Timestamp(0),
         };
         assert_eq!(template.check(), Ok(()));
-        for (asked, got) in [(None, "base"), (Some("fr"), "base"), (Some("zh-CN"), "zh"), (Some("ZH-tw"), "zh-TW")] {
-            assert_eq!(template.wording_in(asked).title, got);
+        for (asked, got) in [
+            (None, "base"),
+            (Some("fr"), "base"),
+            (Some("zh-CN"), "zh"),
+            (Some("ZH-tw"), "zh-TW"),
+            (Some("zh-TW-x-private"), "zh-TW"),
+            (Some("zho"), "base"),
+            (Some(""), "base"),
+        ] {
+            assert_eq!(template.wording_in(asked).title, got, "{asked:?}");
         }
+        let two = |one: &str, other: &str| {
+            let languages = BTreeMap::from([(one.to_owned(), wording("1")), (other.to_owned(), wording("2"))]);
+            Template { languages, ..template.clone() }.check()
+        };
+        assert!(two("zh", "en").is_ok() && two("zh", "ZH").is_err(), "one language is not two");
     }
 }

@@ -340,6 +340,27 @@ async fn a_node_that_comes_back_does_not_tell_again_what_is_in_the_list() {
     assert_eq!(titles(&pages(&alice, &cluster, "/notifications", 50).await), ["after", "while away"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_between_a_broadcast_and_its_telling_is_shown_what_its_list_has() {
+    let cluster = Cluster::start(2).await;
+    let alice = cluster.user("alice").await;
+    let mut before = alice.connect(&cluster, 1).await;
+    // As the nodes find it that have not heard of it yet.
+    let directory = cluster.databases.directory().await;
+    let sql = "insert into broadcast (number, id, kind, title, content, data, created_by, created_at)
+               values (1, gen_random_uuid(), 'system', 'early', 'c', '{}', gen_random_uuid(), clock_timestamp())";
+    directory.batch_execute(sql).await.unwrap();
+    let carol = cluster.user("carol").await;
+    let mut new = carol.connect(&cluster, 1).await;
+    let mut after = alice.connect(&cluster, 1).await;
+    directory.batch_execute("insert into change (kind, subject) values ('broadcast', '1')").await.unwrap();
+    for device in [&mut before, &mut after] {
+        assert_eq!(device.expect("notification").await["data"]["title"], "early");
+    }
+    assert!(new.has_none("notification", Duration::from_millis(200)).await);
+    assert!(pages(&carol, &cluster, "/notifications", 50).await.is_empty());
+}
+
 fn percentiles(mut times: Vec<Duration>) -> String {
     times.sort();
     let at = |share: usize| times[(times.len() - 1) * share / 100];

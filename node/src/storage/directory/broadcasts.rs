@@ -14,8 +14,16 @@ use crate::domain::notification::NewNotification;
 use crate::domain::{Timestamp, UserId};
 use crate::storage::StorageError;
 
-pub const STATEMENTS: &[&str] =
-    &[LOCK_BROADCASTS, INSERT_BROADCAST, PUBLISH_BROADCAST, TELL_BROADCAST, NEWEST_NUMBER, READ_AFTER, LIST_BROADCASTS];
+pub const STATEMENTS: &[&str] = &[
+    LOCK_BROADCASTS,
+    INSERT_BROADCAST,
+    PUBLISH_BROADCAST,
+    TELL_BROADCAST,
+    NEWEST_NUMBER,
+    READ_AFTER,
+    READ_SEEING,
+    LIST_BROADCASTS,
+];
 
 /// A broadcast as the history shows it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -85,6 +93,14 @@ where number > $1 order by number limit $2";
 pub async fn read_after(directory: &Directory, number: i64, limit: i64) -> Result<Vec<Broadcast>, StorageError> {
     let client = directory.client().await?;
     client.query(READ_AFTER, &[&number, &limit]).await?.iter().map(broadcast_of).collect()
+}
+
+const READ_SEEING: &str = "select id from account where id = any($1) and coalesce(broadcast_base, 0) < $2";
+
+/// Of these users, those whose accounts were made before a broadcast.
+pub async fn read_seeing(directory: &Directory, users: &[UserId], number: i64) -> Result<Vec<UserId>, StorageError> {
+    let rows = directory.client().await?.query(READ_SEEING, &[&users, &number]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 const LIST_BROADCASTS: &str = "\
