@@ -143,6 +143,8 @@ impl Router {
     pub async fn trim_topics(&self, stream: &str, entries_max: u64) -> Result<u64, RouterError> {
         let mut command = redis::cmd("XTRIM");
         command.arg(self.shared.keys.topics(stream)).arg("MAXLEN").arg("~").arg(entries_max);
+        // Else Redis removes ten thousand at most.
+        command.arg("LIMIT").arg(0);
         Ok(value::unsigned(&self.shared.run_one(command).await?).unwrap_or(0))
     }
 

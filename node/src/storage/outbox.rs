@@ -76,8 +76,13 @@ pub async fn forget_published(database: &Database, limit: i64) -> Result<u64, St
 const COUNT_SURPLUS: &str = "select greatest(count(*) - $1, 0) from outbox";
 const DROP_PUBLISHED: &str = "\
 delete from outbox where id in (select id from outbox where published_at is not null order by published_at limit $1)";
+
+/// Counts for itself: another node may have removed the surplus meanwhile, and what waits goes only where nothing else is left.
 const DROP_WAITING: &str = "\
-delete from outbox where id in (select id from outbox where published_at is null order by created_at, id limit $1)";
+delete from outbox where id in (
+    select id from outbox where published_at is null order by created_at, id
+    limit least($2, greatest((select count(*) from outbox) - $1, 0)))
+  and not exists (select from outbox where published_at is not null)";
 
 /// What a bound cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,8 +102,7 @@ pub async fn drop_surplus(database: &Database, rows_max: i64, limit: i64) -> Res
         return Ok(Dropped::default());
     }
     let published = client.execute(DROP_PUBLISHED, &[&surplus]).await?;
-    let left = surplus - i64::try_from(published).unwrap_or(surplus);
-    let waiting = if left > 0 { client.execute(DROP_WAITING, &[&left]).await? } else { 0 };
+    let waiting = if published == 0 { client.execute(DROP_WAITING, &[&rows_max, &limit]).await? } else { 0 };
     Ok(Dropped { published, waiting })
 }
 

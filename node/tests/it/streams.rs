@@ -282,7 +282,7 @@ async fn a_database_that_is_away_holds_up_no_events_of_others_and_makes_none_com
     server.kill();
     // Redis forgets as well: all is to be published once more, but once.
     ask(&cluster, &["DEL", &stream(&cluster)]).await;
-    ask(&cluster, &["DEL", &format!("{}lock:{{relay}}", cluster.key_prefix)]).await;
+    ask(&cluster, &["DEL", &format!("{}lock:{{relay_topics}}", cluster.key_prefix)]).await;
     let groups =
         async |name: &str| alice.post(&cluster, 0, "/groups", json!({"name": name, "members": [bob.id]})).await;
     soon("one shard still makes groups", async || groups("a").await.status == 201).await;

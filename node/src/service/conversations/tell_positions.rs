@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::read_receipts::Receipts;
 use crate::app::App;
 use crate::domain::command::{Actor, Command};
@@ -21,6 +23,9 @@ use crate::storage::shard::read_states::{Listing, Side, State, read_keys, read_s
 const TOLD_MEMBERS_MAX: i64 = 100;
 /// Of each shard so many direct conversations, the newest, are told anew when a user shows or hides all positions.
 const TOLD_CONVERSATIONS_MAX: usize = 200;
+
+/// Who tells all positions at a time; beyond, others see it once something happens in a conversation, or when it is opened.
+static TELLING: Semaphore = Semaphore::const_new(4);
 
 /// Of a pair, each position to the other where he may see it: after a block, or after one of them lets his be seen again, nothing else
 /// says how far they have come meanwhile.
@@ -79,6 +84,7 @@ async fn visible_to(
 /// After a user has let all positions be seen, or hidden them: the newest direct conversations are in the next syncs of both sides, and
 /// who is there is told what may be seen again. The others are right once something happens in them, or when they are opened.
 pub async fn tell_all_positions(app: &Arc<App>, actor: Actor) -> Result<()> {
+    let Ok(_place) = TELLING.try_acquire() else { return Ok(()) };
     let listed = by_shard(app, read_listed(&app.directory, actor.id).await?, &mut BTreeSet::new());
     let newest = Listing {
         with_pinned: false,
@@ -90,13 +96,18 @@ pub async fn tell_all_positions(app: &Arc<App>, actor: Actor) -> Result<()> {
         let Some(shard) = app.shards.get(shard) else { continue };
         let ids: Vec<_> = read_keys(shard, actor.id, &ids, newest).await?.into_iter().map(|key| key.id).collect();
         for state in read_states(shard, actor.id, &ids).await? {
+            if app.tasks.is_stopping() {
+                return Ok(());
+            }
             let conversation = state.conversation;
             let (command, reply) = (Command::ShowAnew, Box::new(|_| {}));
             let request = Request { conversation, actor: actor.clone(), command, origin: None, reply };
             match app.shards.run(request).await {
                 // Gone meanwhile.
                 Err(Refusal::NotFound) => continue,
-                outcome => drop(outcome?),
+                // The other shards may answer.
+                Err(_) => break,
+                Ok(_) => {}
             }
             tell_positions(app, actor.id, conversation).await?;
         }

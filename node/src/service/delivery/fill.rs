@@ -10,11 +10,13 @@ use super::item_of_stored::item_of_stored;
 use super::metrics::METRICS;
 use super::show_entry::{begin, give_up, members_are_here, show_entry, tell_unread};
 use crate::app::App;
-use crate::domain::{ConversationId, ConversationRef, Seq, SessionId};
+use crate::domain::{ConversationId, ConversationRef, Seq, SessionId, UserId};
 use crate::memory::gates::Arrival;
+use crate::memory::unread::Due;
 use crate::storage::StorageError;
 use crate::storage::error::cause;
 use crate::storage::shard::read_delivery::{self, FoundEntries, StoredEntry};
+use crate::storage::shard::read_states;
 
 /// A hole is often only another node's entry on its way: it gets this long to come.
 const HOLE_PATIENCE: Duration = Duration::from_millis(250);
@@ -194,6 +196,22 @@ pub fn read_members_for(app: &Arc<App>, conversation: ConversationRef) {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MEMBERS_RETRY_MAX);
+        }
+    });
+}
+
+/// Counts what a user has not read in a conversation and tells him, wherever he is here.
+pub fn count_own_unread(app: &Arc<App>, conversation: ConversationId, user: UserId) {
+    let task_app = Arc::clone(app);
+    app.tasks.spawn("count own unread", async move {
+        let app = task_app;
+        let Ok(shard) = app.shards.of(conversation) else { return };
+        match read_states::read_unread(shard, user, &[conversation]).await {
+            Ok(counts) => {
+                let unread_count = counts.first().map_or(0, |(_, count)| *count);
+                tell_unread(&app, Due { user, conversation, unread_count });
+            }
+            Err(error) => debug!(error = cause(&error), "unread messages could not be counted"),
         }
     });
 }

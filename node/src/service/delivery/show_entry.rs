@@ -299,10 +299,10 @@ fn note_unread(app: &Arc<App>, arrival: &Arrival) {
                 }
             }
         }
-        // Of a large group only to the sender: a message reads all before it. What others write then comes after this frame.
+        // Of a large group only to the sender.
         (ConversationRef::Group { id }, _) if item.member_count > SMALL_GROUP_MAX => {
             if app.hub.has_user(item.sender) {
-                tell_unread(app, Due { user: item.sender, conversation: id, unread_count: 0 });
+                fill::count_own_unread(app, id, item.sender);
             }
         }
         (conversation, _) => {

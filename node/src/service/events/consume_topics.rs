@@ -19,7 +19,8 @@ use crate::service::notifications::notify::{NewNotification, NotificationKind, n
 use crate::storage::directory::topics::{self, AuditedEvent};
 
 const INTERVAL: Duration = Duration::from_millis(300);
-const EVENTS_AT_ONCE: usize = 100;
+/// Few enough to be done one by one before another consumer claims them.
+const EVENTS_AT_ONCE: usize = 20;
 /// What a consumer has not finished in this time another one tries, or the same one again.
 const IDLE: Duration = Duration::from_secs(3);
 /// After so many tries an event is a dead letter.

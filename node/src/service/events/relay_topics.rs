@@ -18,9 +18,10 @@ use crate::storage::outbox::{self, OutboxRow};
 /// How often outboxes are looked at while somebody subscribes, and while nobody does: rows may be left from before.
 const INTERVAL: Duration = Duration::from_millis(300);
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
-const ROWS_AT_ONCE: i64 = 500;
+/// Of up to 16 KiB each.
+const ROWS_AT_ONCE: i64 = 100;
 const ROWS_AGAIN_AT_ONCE: i64 = 5_000;
-const LOCK: &str = "relay";
+const LOCK: &str = "relay_topics";
 const LOCKED_FOR: Duration = Duration::from_secs(5);
 
 /// The lock, and the names of databases of which Redis has all that their outboxes have as published: the lock's value. A Redis that
@@ -80,13 +81,14 @@ async fn relay_all(app: &App, turn: &mut Turn) -> Result<()> {
 
 /// False: this node is not to go on now.
 async fn relay_one(app: &App, turn: &mut Turn, database: &Database) -> Result<bool> {
-    if !turn.whole.contains(database.name()) {
+    let name = database.name().replace(' ', "_");
+    if !turn.whole.contains(&name) {
         while outbox::publish_again(database, ROWS_AGAIN_AT_ONCE).await? > 0 {
             if app.tasks.is_stopping() || !hold(app, turn).await? {
                 return Ok(false);
             }
         }
-        turn.whole.insert(database.name().to_owned());
+        turn.whole.insert(name);
     }
     loop {
         let rows = outbox::read_waiting(database, ROWS_AT_ONCE).await?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::load_settings::load_settings;
 use super::load_subscriptions::load_subscriptions;
@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::protocol::codes::CloseCode;
 use crate::storage::directory::changes::{self, Change, FeedCursor};
 use crate::storage::directory::{logins, used_tokens};
+use crate::storage::error::cause;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Hints that come closer together than this cost one poll.
@@ -108,7 +109,10 @@ async fn read_on(app: &Arc<App>, follower: &mut Follower) -> Result<()> {
         tell_broadcasts(app).await?;
     }
     for change in fresh.iter().filter(|change| change.kind == "notified") {
-        tell_notified(app, change).await?;
+        // Its row is in the list, whatever comes of the frame; what follows must not wait for it.
+        if let Err(error) = tell_notified(app, change).await {
+            debug!(error = cause(&error), "a notification was not shown");
+        }
     }
     // Only now: what could not be applied is read again.
     follower.cursor = read_to.or(follower.cursor);
@@ -134,10 +138,12 @@ async fn read_beginning(app: &Arc<App>, follower: &mut Follower) -> Result<Vec<C
         }
     }
     follower.cursor = Some(beginning.cursor);
-    // Who is out was read after these rows: they are applied already, and an older one must not undo a newer.
-    let is_about_out =
-        |change: &&Change| matches!(change.kind.as_str(), "user_disabled" | "user_enabled" | "user_deleted");
-    follower.applied = beginning.changes.iter().filter(is_about_out).map(|change| change.id).collect();
+    // Who is out was read after these rows: they are applied already, and an older one must not undo a newer. Nor is a notification
+    // shown that may have been shown, or read, long since: it is in the list.
+    let is_done = |change: &&Change| {
+        matches!(change.kind.as_str(), "user_disabled" | "user_enabled" | "user_deleted" | "notified")
+    };
+    follower.applied = beginning.changes.iter().filter(is_done).map(|change| change.id).collect();
     Ok(beginning.changes)
 }
 

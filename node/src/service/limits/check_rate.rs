@@ -75,7 +75,9 @@ pub async fn check_send(app: &Arc<App>, user: UserId) -> Rate {
             Err(retry_after_ms) => retry_after_ms,
         };
         let Some(decided) = decided else { return over(app, user, retry_after_ms) };
-        if tokio::time::timeout_at(deadline, decided).await.is_err() {
+        // By then there is another one anyway.
+        let refilled = tokio::time::Instant::now() + Duration::from_millis(retry_after_ms);
+        if tokio::time::timeout_at(deadline.min(refilled), decided).await.is_err() && refilled >= deadline {
             return over(app, user, retry_after_ms);
         }
     }

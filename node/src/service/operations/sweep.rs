@@ -38,6 +38,11 @@ pub fn start_sweeps(app: &Arc<App>) {
 }
 
 async fn sweep(app: &Arc<App>) -> Result<()> {
+    // First: outboxes grow while the directory is away, of which all others ask.
+    if let Err(error) = tidy_outboxes(app).await {
+        let cause: &dyn std::error::Error = &error;
+        tracing::debug!(error = cause, "what events left behind stays for now");
+    }
     let pairs = sweep_pairs(app, PAIR_AGE).await?;
     let joinings = sweep_listings(app, PENDING_AGE).await?;
     let deletions = sweep_deletions(app, DELETION_AGE).await?;
@@ -45,7 +50,6 @@ async fn sweep(app: &Arc<App>) -> Result<()> {
         tracing::info!(pairs, joinings, deletions, "finished what was left half done");
     }
     forget_old(app).await?;
-    tidy_outboxes(app).await?;
     sweep_names(app).await?;
     Ok(())
 }

@@ -87,27 +87,19 @@ pub async fn write_pair(
             return Err(refusal.into());
         }
     };
-    let when = changed.has_changed.then_some(TellWhen::Always);
+    // One that changed nothing may be the repeat of one that did, and whose node died before it told anybody.
+    let when = if changed.has_changed { TellWhen::Always } else { TellWhen::IfNew };
     finish_pair(app, &pending, &changed.state, when).await?;
     tell_relationship(app, low, high, &before, &changed.state).await;
     Ok(changed)
 }
 
-/// Copies the state to both users' lists, tells the other of it, and takes the mark away, in one transaction: `when` is none where nothing
-/// is to be told.
-pub(super) async fn finish_pair(
-    app: &App,
-    pending: &PendingPair,
-    state: &PairState,
-    when: Option<TellWhen>,
-) -> Result<()> {
+/// Copies the state to both users' lists, tells the other of it, and takes the mark away, in one transaction.
+pub(super) async fn finish_pair(app: &App, pending: &PendingPair, state: &PairState, when: TellWhen) -> Result<()> {
     let (low, high) = (pending.low, pending.high);
     let asks = |telling: &Telling| telling.message.clone().filter(|_| state.asker(low, high) == Some(telling.actor));
     let message = pending.telling.as_ref().and_then(asks);
-    let news = match when {
-        Some(when) => news_of(app, pending, state, when).await?,
-        None => None,
-    };
+    let news = news_of(app, pending, state, when).await?;
     let told_at =
         retry(|| pairs::finish_pending(&app.directory, pending, state, message.as_deref(), news.as_ref())).await?;
     app.pair_memory.forget(low);

@@ -1,13 +1,16 @@
 //! What a user is told of what another did about their friendship: a notification of type `friend`.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::app::App;
+use crate::domain::ConversationRef;
 use crate::domain::command::PairState;
 use crate::domain::friend_request::FriendAction;
 use crate::domain::ids::NotificationId;
 use crate::domain::notification::{NewNotification, NotificationKind};
 use crate::error::Result;
+use crate::service::carry_through::retry;
 use crate::storage::directory::pairs::{News, PendingPair, TellWhen};
 use crate::storage::directory::profiles;
 
@@ -27,8 +30,11 @@ pub(super) async fn news_of(
         FriendAction::Accept => is_friends,
         FriendAction::Reject => !is_friends && asker.is_none(),
     };
-    let Some(profile) = profiles::read_profiles(&app.directory, &[actor]).await?.remove(&actor).filter(|_| is_so)
-    else {
+    if !is_so {
+        return Ok(None);
+    }
+    let actors = [actor];
+    let Some(profile) = retry(|| profiles::read_profiles(&app.directory, &actors)).await?.remove(&actor) else {
         return Ok(None);
     };
     let name = &profile.display_name;
@@ -49,5 +55,8 @@ pub(super) async fn news_of(
         data: json!({"event": event, "user_id": actor, "user": profile, "message": message}),
     };
     let receiver = if actor == pending.low { pending.high } else { pending.low };
-    Ok(Some(News { receiver, id: NotificationId(pending.token), notification, when }))
+    // The same for whoever finds this state, so that it is told once.
+    let conversation = ConversationRef::direct(pending.low, pending.high).id();
+    let id = Uuid::new_v5(&conversation.0, format!("{}:{}", state.epoch, state.version).as_bytes());
+    Ok(Some(News { receiver, id: NotificationId(id), notification, when }))
 }

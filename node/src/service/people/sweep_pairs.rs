@@ -34,7 +34,7 @@ pub async fn sweep_pairs(app: &Arc<App>, age: Duration) -> Result<usize> {
 async fn finish(app: &App, pending: &PendingPair) -> Result<()> {
     let conversation = ConversationRef::direct(pending.low, pending.high).id();
     match read_pair(app.shards.of(conversation)?, conversation).await? {
-        Some((_, state)) => finish_pair(app, pending, &state, Some(TellWhen::IfNew)).await,
+        Some((_, state)) => finish_pair(app, pending, &state, TellWhen::IfNew).await,
         None => Ok(pairs::delete_pending(&app.directory, pending).await?),
     }
 }
