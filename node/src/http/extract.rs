@@ -308,9 +308,10 @@ impl FromRequestParts<Arc<App>> for Paging {
     }
 }
 
-/// What lists are known by: their paths, the same below either prefix of routes and of groups.
+/// What lists are known by: their paths, the same below either prefix of routes and of groups, and however ids are written.
 fn list_of(path: &str) -> String {
-    let path = path.strip_prefix("/api").unwrap_or(path);
+    let path = path.to_ascii_lowercase();
+    let path = path.strip_prefix("/api").unwrap_or(&path);
     let path = path.strip_prefix("/v1").unwrap_or(path);
     path.strip_prefix("/groups/").map_or_else(|| path.to_owned(), |rest| format!("/conversations/{rest}"))
 }
@@ -459,7 +460,7 @@ mod tests {
         let page = paging(None, path, 1).page(vec![1, 2, 3], |last| (*last, "x"));
         assert_eq!(page.items, [1, 2]);
         let read = |path, reader| paging(page.next_cursor.clone(), path, reader).after::<(i32, String)>();
-        for same in [path, "/api/groups/1/members", "/api/v1/conversations/1/members"] {
+        for same in [path, "/api/groups/1/members", "/api/v1/conversations/1/members", "/api/v1/GROUPS/1/members"] {
             assert_eq!(read(same, 1), Ok(Some((2, "x".to_owned()))));
         }
         for (path, reader) in [("/api/v1/groups/2/members", 1), ("/api/v1/friends", 1), (path, 2)] {
