@@ -224,7 +224,8 @@ fn seq_of(frame: &Value) -> i64 {
     frame["data"]["seq"].as_i64().unwrap()
 }
 
-/// What comes to a device of one conversation up to the message with this content, in the order in which it came.
+/// What comes to a device of one conversation up to the message with this content, in the order in which it came. Without its
+/// beginning, which may still come to who connects right after it.
 async fn entries_until(device: &mut Device, conversation: &str, content: &str) -> Vec<Value> {
     stay(device).await;
     let mut entries = Vec::new();
@@ -232,7 +233,9 @@ async fn entries_until(device: &mut Device, conversation: &str, content: &str) -
         let entry = device.find(DEADLINE, |frame| is_entry(frame, conversation)).await;
         let entry = entry.unwrap_or_else(|| panic!("{content} did not come, but {entries:?}"));
         let is_last = entry["data"]["content"] == content;
-        entries.push(entry);
+        if entry["action"] != "created" {
+            entries.push(entry);
+        }
         if is_last {
             // What else came is of no use here.
             device.take_waiting();
