@@ -21,7 +21,9 @@ async fn read(router: &Router, group: &str) -> Vec<TopicEntry> {
     router.read_topics(STREAM, group, 1_000).await.unwrap()
 }
 
+/// What has been with somebody for a millisecond, the least that can be asked for.
 async fn claim(router: &Router, group: &str) -> Vec<TopicEntry> {
+    tokio::time::sleep(Duration::from_millis(3)).await;
     router.claim_topics(STREAM, group, Duration::ZERO, 1_000).await.unwrap()
 }
 
