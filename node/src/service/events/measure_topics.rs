@@ -7,6 +7,7 @@ use std::time::Duration;
 use herald_router::StreamState;
 use metrics::gauge;
 
+use super::outboxes::outboxes;
 use crate::app::App;
 use crate::domain::topic::OWN_STREAM;
 use crate::memory::subscriptions::Outside;
@@ -33,8 +34,7 @@ pub async fn measure_topics(app: Arc<App>) {
 
 /// What cannot be asked keeps the value it had.
 async fn measure(app: &App) {
-    let shards = app.shards.all().iter().map(|shard| shard.database());
-    for database in std::iter::once(app.directory.database()).chain(shards) {
+    for database in outboxes(app) {
         if let Ok((rows, oldest_s)) = outbox::measure_waiting(database, ROWS_MAX).await {
             let name = database.name().to_owned();
             gauge!("herald_topics_waiting", "database" => name.clone()).set(as_gauge(rows.unsigned_abs()));

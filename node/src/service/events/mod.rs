@@ -3,6 +3,7 @@
 pub mod consume_topics;
 pub mod emit;
 pub mod measure_topics;
+mod outboxes;
 mod publish;
 pub mod relay_topics;
 pub mod subscribe;

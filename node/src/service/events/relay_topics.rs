@@ -8,6 +8,7 @@ use std::time::Duration;
 use herald_router::Lock;
 use serde_json::Value;
 
+use super::outboxes::outboxes;
 use super::publish::{envelope, has_room, publish};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -67,8 +68,7 @@ async fn hold(app: &App, turn: &Turn) -> Result<bool> {
 /// A database that is away holds up no other; the first failure is answered.
 async fn relay_all(app: &App, turn: &mut Turn) -> Result<()> {
     let mut outcome = Ok(());
-    let shards = app.shards.all().iter().map(|shard| shard.database());
-    for database in std::iter::once(app.directory.database()).chain(shards) {
+    for database in outboxes(app) {
         match relay_one(app, turn, database).await {
             Ok(true) => {}
             Ok(false) => break,

@@ -1,20 +1,20 @@
 //! Keeps bounded what events leave behind: rows of outboxes, what consumers have done, dead letters.
 
+use super::outboxes::outboxes;
 use crate::app::App;
 use crate::error::Result;
 use crate::storage::directory::topics;
+use crate::storage::error::cause;
 use crate::storage::{Database, outbox};
 
 /// Rows of one statement.
 const ROWS_AT_ONCE: i64 = 5_000;
 
 pub async fn tidy_outboxes(app: &App) -> Result<()> {
-    let shards = app.shards.all().iter().map(|shard| shard.database());
-    for database in std::iter::once(app.directory.database()).chain(shards) {
+    for database in outboxes(app) {
         // One that is away has its turn when it is back.
         if let Err(error) = tidy_outbox(app, database).await {
-            let cause: &dyn std::error::Error = &error;
-            tracing::debug!(error = cause, database = database.name(), "old events stay for now");
+            tracing::debug!(error = cause(&error), database = database.name(), "old events stay for now");
         }
     }
     while topics::forget_handled(&app.directory, ROWS_AT_ONCE).await? > 0 {}

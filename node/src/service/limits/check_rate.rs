@@ -47,7 +47,7 @@ impl SendToken {
 impl Drop for SendToken {
     fn drop(&mut self) {
         if let Some((app, user)) = self.counted.take() {
-            let rate = f64::from(app.settings.load().max_messages_per_second);
+            let rate = rate_of(&app);
             app.rates.sends.decide(user, self.is_used, SHARED_TAKE, rate, app.clock.now());
         }
     }
@@ -68,7 +68,7 @@ pub async fn check_send(app: &Arc<App>, user: UserId) -> Rate {
     let sends = &app.rates.sends;
     let deadline = tokio::time::Instant::now() + DECIDED_WITHIN;
     loop {
-        let rate = f64::from(app.settings.load().max_messages_per_second);
+        let rate = rate_of(app);
         let decided = sends.next_decided(user, rate, app.clock.now());
         let retry_after_ms = match take_send(app, user).await {
             Ok(token) => return Rate::Allowed(token),
@@ -96,21 +96,26 @@ async fn take_send(app: &Arc<App>, user: UserId) -> Result<SendToken, u64> {
         return Ok(SendToken { counted: None, is_used: true });
     }
     take(app, &app.rates.sends, "send", user).await?;
-    let rate = f64::from(app.settings.load().max_messages_per_second);
+    let rate = rate_of(app);
     app.rates.sends.begin(user, rate, app.clock.now());
     Ok(SendToken { counted: Some((Arc::clone(app), user)), is_used: true })
 }
 
 fn over(app: &App, user: UserId, retry_after_ms: u64) -> Rate {
-    let rate = f64::from(app.settings.load().max_messages_per_second);
+    let rate = rate_of(app);
     let may_look_up = app.rates.sends.take_look_up(user, rate, app.clock.now());
     if may_look_up { Rate::Over { retry_after_ms } } else { Rate::Refused { retry_after_ms } }
 }
 
 /// What was over the rate turned out to be a repeat: may it be answered, or when again?
 pub fn count_repeat(app: &App, user: UserId) -> Result<(), u64> {
-    let rate = f64::from(app.settings.load().max_messages_per_second);
+    let rate = rate_of(app);
     app.rates.sends.take_repeat(user, rate, app.clock.now())
+}
+
+/// Messages a second, and at once, of each user.
+fn rate_of(app: &App) -> f64 {
+    f64::from(app.settings.load().max_messages_per_second)
 }
 
 /// Whether anybody's rate is counted at all.

@@ -11,6 +11,7 @@ use crate::service::notifications::forget_old::forget_old;
 use crate::service::own_data::finish_deletion::{DELETION_AGE, sweep_deletions};
 use crate::service::people::index_names::sweep_names;
 use crate::service::people::sweep_pairs::{PAIR_AGE, sweep_pairs};
+use crate::storage::error::cause;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 /// Shorter than the interval, so that a node that died with the lock is replaced in the next round.
@@ -40,8 +41,7 @@ pub fn start_sweeps(app: &Arc<App>) {
 async fn sweep(app: &Arc<App>) -> Result<()> {
     // First: outboxes grow while the directory is away, of which all others ask.
     if let Err(error) = tidy_outboxes(app).await {
-        let cause: &dyn std::error::Error = &error;
-        tracing::debug!(error = cause, "what events left behind stays for now");
+        tracing::debug!(error = cause(&error), "what events left behind stays for now");
     }
     let pairs = sweep_pairs(app, PAIR_AGE).await?;
     let joinings = sweep_listings(app, PENDING_AGE).await?;
